@@ -1,0 +1,1 @@
+//! Shuffle blocks: ids, files and index, checksums, serving and fetching.

@@ -1,0 +1,1 @@
+//! Simulation of the whole cluster, tests on real processes, and the tidy test.

@@ -1,0 +1,1 @@
+//! Start, limit, watch and reap one child process.

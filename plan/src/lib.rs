@@ -1,0 +1,1 @@
+//! What a task computes: SQL plans cut into stages, and their payloads.

@@ -1,0 +1,1 @@
+//! Hearth's wire protocol: the .proto files and the code generated from them.
