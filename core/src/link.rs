@@ -44,7 +44,7 @@ pub trait Dial<In, Out>: Send + Sync + 'static {
     fn peer(&self) -> String;
 }
 
-impl<In, Out> fmt::Debug for dyn Dial<In, Out> {
+impl<In: 'static, Out: 'static> fmt::Debug for dyn Dial<In, Out> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.peer())
     }
