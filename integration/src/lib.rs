@@ -1,1 +1,5 @@
 //! Simulation of the whole cluster, tests on real processes, and the tidy test.
+
+pub mod compare;
+pub mod real;
+pub mod sim;

@@ -1,0 +1,120 @@
+//! A master and workers, as an operator would start them.
+
+use super::{Daemon, Process, Run, eventually, run};
+use hearth_core::messages::status::{ApplicationView, ClusterView};
+use rustix::process::Signal;
+use std::path::{Path, PathBuf};
+
+/// A cluster of real processes. Dropping it ends them and asserts that nothing is left.
+#[derive(Debug)]
+pub struct TestCluster {
+    /// The master.
+    pub master: Daemon,
+    /// The workers.
+    pub workers: Vec<Daemon>,
+    /// The master's URL.
+    pub url: String,
+    /// The master's HTTP address.
+    pub webui: String,
+    dir: tempfile::TempDir,
+}
+
+impl TestCluster {
+    /// Starts a master and one worker for each of `cores`, each with 2 GiB to give.
+    pub fn start(cores: &[u32]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut master = Daemon::start("master", &["master", "--port", "0", "--webui-port", "0"], dir.path());
+        let url = master.await_line("master ");
+        let webui = master.await_line("webui ");
+        let mut cluster = Self { master, workers: Vec::new(), url, webui, dir };
+        for &cores in cores {
+            cluster.add_worker(cores);
+        }
+        cluster
+    }
+
+    /// Starts one more worker and waits until it is registered.
+    pub fn add_worker(&mut self, cores: u32) {
+        let name = format!("worker-{}", self.workers.len());
+        let work = self.dir.path().join(&name);
+        let (cores, work) = (cores.to_string(), work.to_string_lossy());
+        let args = ["worker", &self.url, "--cores", &cores, "--memory", "2g", "--work-dir", &work];
+        let mut worker = Daemon::start(&name, &args, self.dir.path());
+        worker.await_line("registered");
+        self.workers.push(worker);
+    }
+
+    /// The directory that everything of this cluster lies in.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A worker's directory.
+    pub fn work_dir(&self, worker: usize) -> PathBuf {
+        self.dir.path().join(format!("worker-{worker}"))
+    }
+
+    /// Runs `hearth sql` on this cluster to its end.
+    pub fn sql(&self, args: &[&str]) -> Run {
+        run(&[&["sql", "--master", &self.url], args].concat())
+    }
+
+    /// Starts `hearth sql` on this cluster.
+    pub fn start_sql(&self, name: &str, args: &[&str]) -> Daemon {
+        Daemon::start(name, &[&["sql", "--master", &self.url, "--name", name], args].concat(), self.dir.path())
+    }
+
+    /// What the master has.
+    pub fn status(&self) -> ClusterView {
+        let json = run(&["status", "--master", &self.url, "--json"]).ok();
+        serde_json::from_str(&json).expect("the status is JSON")
+    }
+
+    /// Waits until an application of this name is as `wanted`.
+    pub fn await_application(&self, name: &str, wanted: impl Fn(&ApplicationView) -> bool) -> ApplicationView {
+        eventually(&format!("application {name} is as wanted"), || {
+            let view = self.status();
+            view.active.into_iter().chain(view.completed).find(|a| a.name == name && wanted(a))
+        })
+    }
+
+    /// The living executors.
+    pub fn executors(&self) -> Vec<Process> {
+        self.children("executor")
+    }
+
+    /// The living block services.
+    pub fn block_services(&self) -> Vec<Process> {
+        self.children("blocks")
+    }
+
+    fn children(&self, command: &str) -> Vec<Process> {
+        let word = format!(" {command}");
+        Process::below(self.dir()).into_iter().filter(|p| p.command.contains(&word)).collect()
+    }
+
+    /// Waits until no executor lives and every core is free.
+    pub fn await_idle(&self) {
+        eventually("all executors are gone and all cores are free", || {
+            let idle = self.executors().is_empty() && self.status().workers.iter().all(|w| w.used.cores == 0);
+            idle.then_some(())
+        });
+    }
+}
+
+impl Drop for TestCluster {
+    fn drop(&mut self) {
+        for daemon in self.workers.iter_mut().rev().chain([&mut self.master]) {
+            daemon.signal(Signal::TERM);
+        }
+        if std::thread::panicking() {
+            return;
+        }
+        for daemon in self.workers.iter_mut().rev().chain([&mut self.master]) {
+            daemon.wait();
+        }
+        eventually("nothing of the cluster is left running", || {
+            Process::below(self.dir.path()).is_empty().then_some(())
+        });
+    }
+}

@@ -1,0 +1,130 @@
+//! A cluster in ordinary use: two applications at once, every path of a shuffle block, the HTTP port, memory at rest.
+
+use hearth_core::ApplicationState;
+use hearth_integration::real::{TestCluster, eventually, run};
+use std::io::{Read, Write};
+
+const COUNT: &str = "select count(*) as n from tpch.sf0_01.lineitem";
+
+#[test]
+fn two_applications_share_a_cluster_and_the_waiting_one_says_why() {
+    let cluster = TestCluster::start(&[1]);
+    let slow =
+        "select count(*) as n from tpch.sf0_1.lineitem a, tpch.sf0_1.lineitem b where a.l_orderkey = b.l_orderkey";
+    let mut first = cluster.start_sql("first", &["--format", "csv", "-e", slow]);
+    let holder = cluster.await_application("first", |a| a.cores == 1);
+    let mut second = cluster.start_sql("second", &["--format", "csv", "-e", COUNT]);
+    let waiting = cluster.await_application("second", |a| a.state == ApplicationState::Waiting);
+
+    // Accounting in between: one core, held by the first.
+    let view = cluster.status();
+    assert_eq!(view.workers[0].used.cores, 1);
+    assert_eq!(view.active.iter().map(|a| a.cores).sum::<u32>(), 1);
+    let why = run(&["explain", waiting.id.as_str(), "--master", &cluster.url]).ok();
+    assert!(why.contains(holder.id.as_str()), "it names who holds the cores: {why}");
+    assert!(why.contains("core"), "{why}");
+    eventually("the waiting one's own log says why", || second.log().contains(holder.id.as_str()).then_some(()));
+
+    assert!(first.wait().success(), "{}", first.log());
+    assert!(second.wait().success(), "{}", second.log());
+    assert_eq!(second.output().trim(), "n\n60175");
+    cluster.await_idle();
+    for name in ["first", "second"] {
+        cluster.await_application(name, |a| a.state == ApplicationState::Finished && a.executors.is_empty());
+    }
+}
+
+#[test]
+fn every_path_of_a_block_gives_the_same_rows() {
+    let cluster = TestCluster::start(&[1, 1]);
+    let query =
+        "select l_returnflag, count(*) as n from tpch.sf0_01.lineitem group by l_returnflag order by l_returnflag";
+    // By DuckDB; see the fixtures' q1.
+    let expected = "l_returnflag,n\nA,14876\nN,30397\nR,14902\n";
+    for service in ["true", "false"] {
+        for local in ["true", "false"] {
+            let service = format!("spark.shuffle.service.enabled={service}");
+            let local = format!("hearth.shuffle.localRead={local}");
+            let out = cluster.sql(&["--format", "csv", "--conf", &service, "--conf", &local, "-e", query]).ok();
+            assert_eq!(out, expected, "{service} {local}");
+        }
+    }
+    cluster.await_idle();
+}
+
+#[test]
+fn the_http_port_answers() {
+    let cluster = TestCluster::start(&[2]);
+    assert_eq!(get(&cluster.webui, "/healthz").0, 200);
+    let (code, json) = get(&cluster.webui, "/json/");
+    assert_eq!(code, 200);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["aliveworkers"], 1);
+    assert_eq!(json["cores"], 2);
+    assert_eq!(json["coresused"], 0);
+    assert_eq!(json["memory"], 2048);
+    assert_eq!(json["status"], "ALIVE");
+    for key in ["url", "workers", "memoryused", "activeapps", "completedapps", "activedrivers", "completeddrivers"] {
+        assert!(!json[key].is_null(), "{key} is missing");
+    }
+    cluster.sql(&["-e", COUNT]).ok();
+    cluster.await_idle();
+    let (code, metrics) = get(&cluster.webui, "/metrics");
+    assert_eq!(code, 200);
+    assert!(metrics.lines().any(|l| l.starts_with("hearth_master_workers")), "{metrics}");
+    assert_eq!(get(&cluster.webui, "/nowhere").0, 404);
+}
+
+/// A GET over a plain socket: status and body.
+fn get(base: &str, path: &str) -> (u16, String) {
+    let address = base.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+#[test]
+fn a_worker_that_stops_says_goodbye_and_takes_its_children_along() {
+    let mut cluster = TestCluster::start(&[1, 1]);
+    assert_eq!(cluster.block_services().len(), 2);
+    cluster.workers[0].signal(rustix::process::Signal::TERM);
+    assert!(cluster.workers[0].wait().success(), "{}", cluster.workers[0].log());
+    eventually("the master has dropped it", || {
+        let alive = cluster.status().workers.iter().filter(|w| w.state == hearth_core::WorkerState::Alive).count();
+        (alive == 1).then_some(())
+    });
+    assert_eq!(cluster.block_services().len(), 1);
+    assert_eq!(cluster.sql(&["--format", "csv", "-e", COUNT]).ok(), "n\n60175\n");
+}
+
+#[test]
+fn a_master_that_restarts_starts_empty_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let args = ["master", "--port", "0", "--webui-port", "0", "--state-dir", state.to_str().unwrap()];
+    let mut master = hearth_integration::real::Daemon::start("master-1", &args, dir.path());
+    let url = master.await_line("master ");
+    master.await_line("webui ");
+    let work = dir.path().join("w");
+    let args_worker = ["worker", &url, "--cores", "1", "--memory", "1g", "--work-dir", work.to_str().unwrap()];
+    let mut worker = hearth_integration::real::Daemon::start("worker", &args_worker, dir.path());
+    worker.await_line("registered");
+    master.signal(rustix::process::Signal::KILL);
+    master.wait();
+    let port = url.rsplit(':').next().unwrap();
+    let args = ["master", "--port", port, "--webui-port", "0", "--state-dir", state.to_str().unwrap()];
+    let mut again = hearth_integration::real::Daemon::start("master-2", &args, dir.path());
+    again.await_line("webui ");
+    assert!(again.log().contains("starts empty"), "{}", again.log());
+    eventually("the worker is back by itself", || {
+        let status = run(&["status", "--master", &url, "--json"]).ok();
+        status.contains("ALIVE").then_some(()).filter(|()| status.contains("worker-"))
+    });
+    worker.signal(rustix::process::Signal::TERM);
+    assert!(worker.wait().success(), "{}", worker.log());
+    again.signal(rustix::process::Signal::TERM);
+    assert!(again.wait().success(), "{}", again.log());
+}

@@ -1,0 +1,126 @@
+//! Processes killed in a running query: it ends right or with one clear error, and nothing is left running.
+//!
+//! Each test shows that its fault happened: the process it killed was alive in the middle of the query, and was seen
+//! to be gone before the query ended.
+
+use hearth_integration::real::{Daemon, Process, TestCluster, eventually, signal};
+use rustix::process::Signal;
+
+/// Counts all pairs of orders of a customer: some seconds of work with two shuffles, and an answer that is known.
+const SLOW: &str = "select count(*) as n, sum(a.o_orderkey) as s from tpch.sf0_1.lineitem l, tpch.sf0_1.orders a, \
+                    tpch.sf0_1.orders b where l.l_orderkey = a.o_orderkey and a.o_custkey = b.o_custkey";
+/// The answer, by DuckDB over the same tables.
+const ANSWER: &str = include_str!("../fixtures/faults/slow.csv");
+
+/// A query that runs on both workers right now.
+fn running(cluster: &TestCluster, extra: &[&str]) -> Daemon {
+    let args = [&["--format", "csv", "--executor-cores", "1", "-e", SLOW], extra].concat();
+    let query = cluster.start_sql("slow", &args);
+    let workers = cluster.workers.len();
+    cluster.await_application("slow", |a| a.executors.len() == workers);
+    eventually("map outputs are being written", || shuffle_files(cluster).then_some(()));
+    query
+}
+
+/// Whether some map output is there.
+fn shuffle_files(cluster: &TestCluster) -> bool {
+    walk(cluster.dir()).iter().any(|p| p.extension().is_some_and(|e| e == "index"))
+}
+
+fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+fn kill(process: &Process, query: &mut Daemon) {
+    assert!(!query.is_over(), "the query was over before the fault: {}", query.log());
+    signal(process.pid, Signal::KILL);
+    let gone = || std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).map_or(true, |s| s.contains(") Z "));
+    eventually("the killed process is gone", || gone().then_some(()));
+    assert!(!query.is_over(), "the query was over before the fault: {}", query.log());
+}
+
+#[track_caller]
+fn ends_right(query: &mut Daemon) {
+    let status = query.wait();
+    assert!(status.success(), "{}", query.log());
+    assert_eq!(query.output().trim(), ANSWER.trim());
+}
+
+#[test]
+fn an_executor_is_killed() {
+    let cluster = TestCluster::start(&[1, 1]);
+    let mut query = running(&cluster, &[]);
+    let victim = cluster.executors().remove(0);
+    kill(&victim, &mut query);
+    ends_right(&mut query);
+    assert!(query.log().contains("executor"), "the user hears of it: {}", query.log());
+    cluster.await_idle();
+}
+
+#[test]
+fn an_executor_is_killed_that_served_its_own_blocks() {
+    let cluster = TestCluster::start(&[1, 1]);
+    let conf = ["--conf", "spark.shuffle.service.enabled=false", "--conf", "hearth.shuffle.localRead=false"];
+    let mut query = running(&cluster, &conf);
+    let victim = cluster.executors().remove(0);
+    kill(&victim, &mut query);
+    ends_right(&mut query);
+    cluster.await_idle();
+}
+
+#[test]
+fn a_block_service_is_killed() {
+    let cluster = TestCluster::start(&[1, 1]);
+    let mut query = running(&cluster, &["--conf", "hearth.shuffle.localRead=false"]);
+    let victim = cluster.block_services().remove(0);
+    kill(&victim, &mut query);
+    ends_right(&mut query);
+    eventually("the worker has started another block service", || (cluster.block_services().len() == 2).then_some(()));
+    cluster.await_idle();
+}
+
+#[test]
+fn a_worker_is_killed() {
+    let mut cluster = TestCluster::start(&[1, 1]);
+    let mut query = running(&cluster, &[]);
+    let worker = Process { pid: cluster.workers[0].pid(), command: "worker".into(), resident_kib: 0 };
+    let work_dir = cluster.work_dir(0);
+    // The worker is our own child: reap it, so that it is gone.
+    assert!(!query.is_over(), "the query was over before the fault");
+    cluster.workers[0].signal(Signal::KILL);
+    cluster.workers[0].wait();
+    assert!(!query.is_over(), "the query was over before the fault");
+    eventually("nothing of the worker is left running", || Process::below(&work_dir).is_empty().then_some(()));
+    ends_right(&mut query);
+    let dead = cluster.status().workers.into_iter().filter(|w| w.state == hearth_core::WorkerState::Dead).count();
+    assert_eq!(dead, 1, "the master knows that worker {} is dead", worker.pid);
+}
+
+#[test]
+fn the_client_is_killed() {
+    let cluster = TestCluster::start(&[1, 1]);
+    let mut query = running(&cluster, &[]);
+    query.signal(Signal::KILL);
+    query.wait();
+    cluster.await_idle();
+    let app = cluster.await_application("slow", |a| a.state.is_final());
+    assert_eq!(app.state, hearth_core::ApplicationState::Killed, "{}", app.message);
+    let left: Vec<_> = walk(cluster.dir()).into_iter().filter(|p| p.to_string_lossy().contains("/shuffle/")).collect();
+    assert!(left.is_empty(), "shuffle files of an application that is over: {left:?}");
+}
+
+#[test]
+fn the_client_is_interrupted() {
+    let cluster = TestCluster::start(&[1, 1]);
+    let mut query = running(&cluster, &[]);
+    query.signal(Signal::INT);
+    assert_eq!(query.wait().code(), Some(130), "{}", query.log());
+    assert_eq!(query.output(), "");
+    cluster.await_idle();
+    cluster.await_application("slow", |a| a.state.is_final());
+}
