@@ -1,1 +1,27 @@
-//! Hearth.
+//! Hearth, as a program links it: run SQL on a cluster, or on this machine, from Rust.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), hearth::Error> {
+//! let mut conf = hearth::Conf::new();
+//! conf.set("spark.master", "local[2]")?;
+//! let context = hearth::Context::connect(conf).await?;
+//! let mut rows = context.sql("select count(*) from tpch.sf0_01.orders").await?;
+//! while let Some(batch) = rows.next().await {
+//!     assert_eq!(batch?.num_rows(), 1);
+//! }
+//! drop(rows);
+//! context.stop(Ok(())).await;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod client;
+mod context;
+mod error;
+mod local;
+
+pub use client::MasterClient;
+pub use context::Context;
+pub use error::Error;
+pub use hearth_core::conf::Conf;
+pub use hearth_driver::{api::QueryRun, shell::StageProgress};

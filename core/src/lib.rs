@@ -11,11 +11,14 @@
 //! | [`messages`] | what processes say to one another |
 //! | [`refusal`] | every "no" |
 //! | [`conf`] | configuration: keys, defaults, precedence |
+//! | [`client`] | what an executor asks its driver (feature `loop`) |
 //! | [`link`] | two bounded queues between two processes (feature `loop`) |
 //! | [`bootstrap`] | what a worker tells a child process |
 //! | [`wire`] | messages from and to protobuf (feature `wire`) |
 
 pub mod bootstrap;
+#[cfg(feature = "loop")]
+pub mod client;
 pub mod conf;
 pub mod ids;
 #[cfg(feature = "loop")]
@@ -32,7 +35,7 @@ pub mod states;
 pub mod wire;
 
 pub use ids::{ApplicationId, BadId, ExecutorId, JobId, ShuffleId, StageId, TaskId, WorkerId};
-pub use machine::{Durable, Machine, Level, Now, ReplyId, WallTime};
+pub use machine::{Durable, Level, Machine, Now, ReplyId, WallTime};
 pub use messages::LinkId;
 pub use refusal::Refusal;
 pub use resources::{Labels, Resources};

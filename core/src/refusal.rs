@@ -14,7 +14,9 @@ pub enum Refusal {
         ours: String,
     },
     /// A living worker has this id or address.
-    #[error("worker {worker} at {address} is already registered and alive; stop it first, or give this one another --port and --work-dir")]
+    #[error(
+        "worker {worker} at {address} is already registered and alive; stop it first, or give this one another --port and --work-dir"
+    )]
     DuplicateWorker {
         /// The one that lives.
         worker: WorkerId,

@@ -1,1 +1,40 @@
 //! What a task computes: SQL plans cut into stages, and their payloads.
+//!
+//! ```text
+//!            driver                                                     executor
+//! SQL ──session──> physical plan ──stages──> StageGraph ──payload──> run_task ──> blocks, one a reduce partition
+//!                                  cut at       bytes     bytes      fresh plan, specialised
+//!                                  exchanges                         to one partition
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`session`] | SQL text and tables to a plan: [`SqlSession`] |
+//! | [`stages`] | a physical plan cut into a `StageGraph` |
+//! | [`payload`] | what the tasks of one stage compute, as bytes |
+//! | [`exchange`] | the operator that reads what other stages wrote, and where it reads from: [`BlockSource`] |
+//! | [`task`] | one task: [`run_task`] |
+//! | [`mod@failure`] | DataFusion's errors as a task's typed failure |
+//! | [`mod@format`] | rows for people and programs |
+//! | [`tpch`] | the built-in catalog |
+//!
+//! Nothing here knows sockets, block files or other machines: the executor hands a [`BlockSource`] in and takes chunks
+//! of blocks out.
+
+mod codec;
+mod error;
+pub mod exchange;
+pub mod failure;
+pub mod format;
+pub mod payload;
+pub mod session;
+pub mod stages;
+pub mod task;
+pub mod tpch;
+
+pub use error::PlanError;
+pub use exchange::{BlockSource, Maps, Selection, decode_result};
+pub use failure::failure_of;
+pub use payload::DecodedPayload;
+pub use session::{Planned, SessionOptions, SqlSession, Statement};
+pub use task::{Chunk, TaskEnv, TaskEnvOptions, TaskRun, run_task};

@@ -22,6 +22,38 @@ impl std::fmt::Display for Address {
     }
 }
 
+/// Why a text is not an address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an address: expected HOST:PORT, such as 127.0.0.1:7077 or [::1]:7077")]
+pub struct BadAddress(String);
+
+impl Address {
+    /// Bytes of a host name, by the domain name system's own limit.
+    const MAX_HOST: usize = 255;
+
+    /// Whether a text may be a host's name or IP address: it becomes part of URLs and log words.
+    pub fn is_host(text: &str) -> bool {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b".-_:%".contains(&b);
+        (1..=Self::MAX_HOST).contains(&text.len()) && text.bytes().all(legal)
+    }
+}
+
+impl std::str::FromStr for Address {
+    type Err = BadAddress;
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        let parts = match text.strip_prefix('[') {
+            Some(rest) => rest.split_once("]:").filter(|(host, _)| host.contains(':')),
+            None => text.rsplit_once(':').filter(|(host, _)| !host.contains(':')),
+        };
+        // `u16` would take a sign.
+        let port = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+        parts
+            .filter(|(host, _)| Self::is_host(host))
+            .and_then(|(host, digits)| Some(Self { host: host.into(), port: port(digits)? }))
+            .ok_or_else(|| BadAddress(text.chars().take(Self::MAX_HOST).collect()))
+    }
+}
+
 /// An executor that lives on a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveExecutor {
@@ -48,7 +80,8 @@ pub struct WorkerRegistration {
     pub resources: Resources,
     /// What it says about itself.
     pub labels: Labels,
-    /// Its children that still live, on a registration after the first.
+    /// Its children that still live, and those whose end it could not say yet and says next; on a registration after
+    /// the first.
     pub executors: Vec<LiveExecutor>,
 }
 
@@ -124,4 +157,41 @@ pub enum WorkerDown {
         /// Which.
         application: ApplicationId,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_as_they_are_written() {
+        for text in ["127.0.0.1:7077", "[::1]:80", "node-1.rack_2:0", "[fe80::1%eth0]:65535"] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_address_is_refused() {
+        let long = format!("{}:1", "x".repeat(256));
+        for bad in [
+            "",
+            ":",
+            "host",
+            "host:",
+            ":80",
+            "host:65536",
+            "host:+1",
+            "host:-1",
+            "::1:80",
+            "[::1]",
+            "[::1]80",
+            "[host]:1",
+            "a b:1",
+            "a/b:1",
+            "ä:1",
+            &long,
+        ] {
+            assert!(bad.parse::<Address>().is_err(), "{bad:?}");
+        }
+    }
 }

@@ -1,36 +1,146 @@
-//! The driver's machine: DagScheduler and TaskScheduler, drained into each other inside one step.
-#![allow(missing_docs, reason = "skeleton: fields are named for what they hold")]
+//! The driver's machine: one application.
+//!
+//! ```text
+//!   JobSubmitted ─> DagScheduler ──── Order ────> TaskScheduler ── Launch, Kill ──> executors
+//!   JobNews     <─      │  ^                          ^  │
+//!                       │  └──────── Verdict ─────────│──┘ <─────── Statuses ──────
+//!                MapOutputTracker               Executors (slots)
+//!                                                     ^
+//!   MasterLink <─── grants, exits, removals ──────────┘
+//! ```
+//!
+//! The [`Driver`] owns all of them and drains each into the other inside one step; there is no queue between them. After
+//! every event it *settles*: submits what is ready, gives free slots to pending tasks, tells what changed, and clears away
+//! jobs of which nothing runs any more.
+//!
+//! Invariants, held by `check()` after every step under test:
+//! * slots: an executor runs at most as many tasks as it has cores, and every task runs on an executor that is not lost;
+//! * work: a running stage's live task set owes exactly the stage's missing partitions;
+//! * liveness: while a job is open, something of it runs or may start, or a timer is set, or executors are awaited, or its
+//!   reader has results to take;
+//! * after the last job every table is empty ([`Driver::assert_empty`]).
+//!
+//! Read first: `tests/jobs.rs`.
 
-use hearth_core::messages::{application::*, task::*};
-use hearth_core::{ApplicationState, JobId, Level, LinkId, Payload, PayloadHash, Refusal, ReplyId, ShuffleId, StageGraph, StageId};
+mod cluster;
+mod dag;
+mod executors;
+mod failure;
+mod jobs;
+mod master_link;
+mod options;
+mod outputs;
+mod statuses;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
+pub use failure::JobFailure;
+pub use options::{DriverOptions, INLINE_LIMIT};
+
+use dag::DagScheduler;
+use executors::Executors;
+use hearth_core::{
+    ApplicationState, Durable, JobId, Level, LinkId, Machine, Now, Payload, PayloadHash, Refusal, ReplyId, ShuffleId,
+    StageGraph, StageId,
+    messages::{
+        application::{AppDown, AppUp},
+        task::{MapStatuses, ResultBlock, TaskDown, TaskMetrics, TaskUp},
+    },
+};
+use master_link::MasterLink;
+use tasks::TaskScheduler;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// Somebody wants a job done. The shell numbers jobs from 1.
-    JobSubmitted { job: JobId, graph: StageGraph },
+    /// Somebody wants a job done.
+    JobSubmitted {
+        /// Its number; the shell counts from 1 and never uses one twice.
+        job: JobId,
+        /// Its stages.
+        graph: StageGraph,
+    },
     /// Nobody wants it any more.
-    JobCancelled { job: JobId, reason: String },
-    /// The result blocks of a job that is over have been read: they can be forgotten.
-    JobReleased { job: JobId },
+    JobCancelled {
+        /// Which.
+        job: JobId,
+        /// For people.
+        reason: String,
+    },
+    /// The reader of a job's results took one, in the order of partitions.
+    ResultTaken {
+        /// Which job.
+        job: JobId,
+        /// Which partition.
+        partition: u32,
+    },
+    /// The results of a job have been read, or never will be: they can be forgotten.
+    JobReleased {
+        /// Which.
+        job: JobId,
+    },
     /// The link to the master is open.
-    MasterLinkOpened { link: LinkId },
-    /// It could not be opened. `jitter` in 0..=1000 is this try's chance, drawn by the shell.
-    MasterDialFailed { reason: String, jitter: u32 },
+    MasterLinkOpened {
+        /// Its number.
+        link: LinkId,
+    },
+    /// It could not be opened.
+    MasterDialFailed {
+        /// For people.
+        reason: String,
+        /// This try's chance in 0..=1000, drawn by the shell.
+        jitter: u32,
+    },
     /// It ended.
-    MasterLinkClosed { link: LinkId, jitter: u32 },
+    MasterLinkClosed {
+        /// Its number.
+        link: LinkId,
+        /// The next try's chance in 0..=1000, drawn by the shell.
+        jitter: u32,
+    },
     /// The master said something.
-    MasterSaid { link: LinkId, message: AppDown },
-    /// An executor said something on a link; the first message on each link is `Register`.
-    ExecutorSaid { link: LinkId, message: TaskUp },
+    MasterSaid {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        message: AppDown,
+    },
+    /// An executor said something; the first message on each link is `Register`.
+    ExecutorSaid {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        message: TaskUp,
+    },
     /// An executor's link ended.
-    ExecutorLinkClosed { link: LinkId },
+    ExecutorLinkClosed {
+        /// Its number.
+        link: LinkId,
+    },
     /// An executor wants a payload.
-    PayloadAsked { reply: ReplyId, hash: PayloadHash },
+    PayloadAsked {
+        /// Whom to answer.
+        reply: ReplyId,
+        /// Which.
+        hash: PayloadHash,
+    },
     /// An executor wants the outputs of a shuffle.
-    MapStatusesAsked { reply: ReplyId, shuffle: ShuffleId, epoch: u64 },
+    MapStatusesAsked {
+        /// Whom to answer.
+        reply: ReplyId,
+        /// Which.
+        shuffle: ShuffleId,
+        /// Not older than this.
+        epoch: u64,
+    },
     /// The application ends: cancel what runs, stop the executors, say goodbye to the master.
-    StopAsked { state: ApplicationState, message: String },
+    StopAsked {
+        /// A final state.
+        state: ApplicationState,
+        /// For people.
+        message: String,
+    },
 }
 
 /// What to do about it.
@@ -39,19 +149,60 @@ pub enum Effect {
     /// Open a link to the master.
     DialMaster,
     /// Say something to the master.
-    ToMaster { link: LinkId, message: AppUp },
+    ToMaster {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        message: AppUp,
+    },
+    /// Close the link to the master, once what was said on it is sent.
+    CloseMasterLink {
+        /// Its number.
+        link: LinkId,
+    },
     /// Say something to an executor.
-    ToExecutor { link: LinkId, message: TaskDown },
+    ToExecutor {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        message: TaskDown,
+    },
     /// Close an executor's link, once what was said on it is sent.
-    CloseExecutorLink { link: LinkId },
+    CloseExecutorLink {
+        /// Its number.
+        link: LinkId,
+    },
     /// Answer a question.
-    Answer { reply: ReplyId, answer: Answer },
+    Answer {
+        /// Which.
+        reply: ReplyId,
+        /// The answer.
+        answer: Answer,
+    },
     /// Tell whoever submitted a job.
-    Job { job: JobId, news: JobNews },
+    Job {
+        /// Which.
+        job: JobId,
+        /// What.
+        news: JobNews,
+    },
     /// Tell the log.
-    Log { level: Level, text: String },
+    Log {
+        /// How much it matters.
+        level: Level,
+        /// For people.
+        text: String,
+    },
     /// The application is over; nothing follows.
     Stopped,
+}
+
+/// The driver keeps nothing: a job does not outlive it.
+impl Durable for Effect {
+    type Record = std::convert::Infallible;
+    fn record(&self) -> Option<&Self::Record> {
+        None
+    }
 }
 
 /// An answer to an executor's question.
@@ -69,19 +220,219 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq)]
 pub enum JobNews {
     /// A stage attempt started, or its counts changed (at most one a step and stage).
-    Stage { stage: StageId, name: String, attempt: u32, tasks: u32, running: u32, done: u32, over: bool },
+    Stage {
+        /// Which stage.
+        stage: StageId,
+        /// Its name.
+        name: String,
+        /// The newest attempt, from 0.
+        attempt: u32,
+        /// How many tasks the stage has.
+        tasks: u32,
+        /// How many of them run now, those of older attempts included.
+        running: u32,
+        /// How many partitions are there.
+        done: u32,
+        /// Nothing of the attempt starts any more.
+        over: bool,
+    },
     /// A result partition is there; each comes once, in any order.
-    Result { partition: u32, block: ResultBlock, metrics: TaskMetrics },
+    Result {
+        /// Which.
+        partition: u32,
+        /// Its rows.
+        block: ResultBlock,
+        /// What its task did.
+        metrics: TaskMetrics,
+    },
     /// The job is over, the last news.
     Over(Result<(), JobFailure>),
     /// For people: why nothing is running.
-    Waiting { reason: String },
+    Waiting {
+        /// What it waits for.
+        reason: String,
+    },
 }
 
-/// Why a job failed.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum JobFailure {
-    /// Somebody cancelled it.
-    #[error("cancelled: {0}")]
-    Cancelled(String),
+/// One application's machine.
+#[derive(Debug)]
+pub struct Driver {
+    options: DriverOptions,
+    dag: DagScheduler,
+    tasks: TaskScheduler,
+    executors: Executors,
+    master: MasterLink,
+    /// Why no job can run any more.
+    over: Option<JobFailure>,
+    /// Why the master grants nothing (more), as it said last.
+    waiting: Option<String>,
+    /// When open jobs fail, since every executor is gone and none can be had.
+    stranded_at: Option<Now>,
+    stopped: bool,
+}
+
+impl Driver {
+    /// A driver that will register with its master at its first tick.
+    pub fn new(options: DriverOptions) -> Self {
+        Self {
+            dag: DagScheduler::default(),
+            tasks: TaskScheduler::new(options.task_max_failures, options.reap_timeout),
+            executors: Executors::default(),
+            master: MasterLink::new(&options),
+            over: None,
+            waiting: None,
+            stranded_at: None,
+            stopped: false,
+            options,
+        }
+    }
+
+    /// Panics when anything is left of jobs: for tests, after the last job was released.
+    pub fn assert_empty(&self) {
+        self.dag.assert_empty();
+        self.tasks.assert_empty();
+        assert_eq!(self.executors.running_count(), 0, "slots are held");
+        assert_eq!(self.stranded_at, None, "a timer is left");
+    }
+
+    /// Carries the DagScheduler's orders over to the TaskScheduler.
+    fn drain(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        while let Some(order) = self.dag.next_order() {
+            self.tasks.obey(now, order, &self.executors, fx);
+        }
+    }
+
+    /// Brings everything to rest after an event.
+    fn settle(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        self.dag.submit_ready();
+        self.drain(now, fx);
+        self.tasks.launch(&mut self.dag, &mut self.executors, self.options.result_buffer_bytes, fx);
+        for (job, news) in self.dag.take_progress(|job, stage| self.tasks.running_of(job, stage)) {
+            fx.push(Effect::Job { job, news });
+        }
+        for (job, end) in self.dag.take_ended() {
+            fx.push(Effect::Job { job, news: JobNews::Over(end) });
+        }
+        for job in self.dag.closing() {
+            if self.tasks.is_rid_of(job) {
+                let left = self.dag.clear_away(job);
+                self.forget(left, fx);
+            }
+        }
+        self.watch_for_stranding(now);
+    }
+
+    /// Open jobs without executors have a timer, once there were executors and none is on its way.
+    fn watch_for_stranding(&mut self, now: Now) {
+        let alone = self.executors.had_any() && self.executors.is_empty();
+        let hopeless = self.waiting.is_some() || !self.master.is_registered();
+        if !(alone && hopeless && self.dag.has_open_jobs()) {
+            self.stranded_at = None;
+        } else if self.stranded_at.is_none() {
+            self.stranded_at = Some(now.after(self.options.executor_grace));
+        }
+    }
+}
+
+impl Machine for Driver {
+    type Event = Event;
+    type Effect = Effect;
+
+    fn handle(&mut self, now: Now, event: Event, fx: &mut Vec<Effect>) {
+        if self.stopped {
+            return refuse_after_the_end(event, fx);
+        }
+        match event {
+            Event::JobSubmitted { job, graph } => self.job_submitted(job, graph, fx),
+            Event::JobCancelled { job, reason } => self.dag.close(job, Err(JobFailure::Cancelled(reason))),
+            Event::ResultTaken { job, partition } => self.dag.taken(job, partition),
+            Event::JobReleased { job } => {
+                let left = self.dag.release(job);
+                self.forget(left, fx);
+            }
+            Event::MasterLinkOpened { link } => self.master.opened(now, link, self.executors.ids(), fx),
+            Event::MasterDialFailed { reason, jitter } => {
+                let failure = self.master.dial_failed(now, reason, jitter, fx);
+                self.end_if(failure, fx);
+            }
+            Event::MasterLinkClosed { link, jitter } => {
+                let failure = self.master.link_closed(now, link, jitter, fx);
+                self.end_if(failure, fx);
+            }
+            Event::MasterSaid { link, message } if self.master.is_current(link) => {
+                self.master_said(now, message, fx);
+            }
+            Event::MasterSaid { .. } => {} // From a link that was given up.
+            Event::ExecutorSaid { link, message } => self.executor_said(now, link, message, fx),
+            Event::ExecutorLinkClosed { link } => self.executor_link_closed(now, link, fx),
+            Event::PayloadAsked { reply, hash } => {
+                let gone = || Answer::Refused(Refusal::Gone(format!("payload {hash}")));
+                let answer = self.dag.payload(hash).cloned().map_or_else(gone, Answer::Payload);
+                fx.push(Effect::Answer { reply, answer });
+            }
+            Event::MapStatusesAsked { reply, shuffle, epoch } => {
+                fx.push(Effect::Answer { reply, answer: self.dag.outputs.answer(shuffle, epoch) });
+            }
+            Event::StopAsked { state, message } => return self.stop(now, state, message, fx),
+        }
+        self.settle(now, fx);
+    }
+
+    fn deadline(&self) -> Option<Now> {
+        if self.stopped {
+            return None;
+        }
+        let timers = [
+            self.dag.deadline(),
+            self.tasks.deadline(),
+            self.executors.deadline(),
+            self.master.deadline(),
+            self.stranded_at,
+        ];
+        timers.into_iter().flatten().min()
+    }
+
+    fn tick(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        if self.stopped {
+            return;
+        }
+        self.dag.tick(now);
+        let failure = self.master.tick(now, fx);
+        self.end_if(failure, fx);
+        self.executors_tick(now, fx);
+        if self.stranded_at.is_some_and(|at| at <= now) {
+            self.fail_stranded();
+        }
+        self.settle(now, fx);
+    }
+
+    fn check(&self) {
+        self.executors.check();
+        self.master.check();
+        self.tasks.check(&self.dag, &self.executors, self.options.result_buffer_bytes);
+        self.dag.check(|job, stage| self.tasks.owed(job, stage));
+        assert!(self.over.is_none() || !self.dag.has_open_jobs(), "a job is open in an application that is over");
+        for job in self.dag.closing() {
+            assert!(!self.tasks.is_rid_of(job), "job {job} is over and was not cleared away");
+        }
+        if self.stopped {
+            self.assert_empty();
+        }
+    }
+}
+
+/// Questions get an answer even now, so that nobody waits for it.
+fn refuse_after_the_end(event: Event, fx: &mut Vec<Effect>) {
+    let gone = || Answer::Refused(Refusal::Gone("the application".into()));
+    match event {
+        Event::PayloadAsked { reply, .. } | Event::MapStatusesAsked { reply, .. } => {
+            fx.push(Effect::Answer { reply, answer: gone() });
+        }
+        Event::JobSubmitted { job, .. } => {
+            let failure = JobFailure::Cancelled("the application has stopped".into());
+            fx.push(Effect::Job { job, news: JobNews::Over(Err(failure)) });
+        }
+        Event::ExecutorSaid { link, .. } => fx.push(Effect::CloseExecutorLink { link }),
+        _ => {}
+    }
 }

@@ -1,0 +1,164 @@
+//! The keys that Hearth reads: name, type, default and meaning of each. `docs/configuration.md` shows this table.
+//!
+//! [`EXECUTOR_MEMORY`] and [`WORKER_MEMORY_RESERVE`] give MiB, the unit of placement; every other size gives bytes.
+
+use super::{
+    Entry, Fuse, Key, Reader, ShufflePartitions,
+    master_url::MasterUrl,
+    value::{
+        boolean, bytes_in_bytes, bytes_in_mib, count, directory, fuse, host, limit_in_bytes, line, master, memory_mib,
+        millis, optional, pause_in_seconds, port, seconds, shuffle_partitions,
+    },
+};
+use std::{path::PathBuf, time::Duration};
+
+/// Each entry is `CONSTANT: Type = "name", "default", how its values are read;`. A default of "" is unset.
+macro_rules! keys {
+    ($($reader:ident { $($(#[doc = $doc:literal])+ $key:ident: $ty:ty = $name:literal, $default:literal, $parse:expr;)+ })+) => {
+        $($(
+            $(#[doc = $doc])+
+            #[doc = ""]
+            #[doc = concat!("`", $name, "`, default `", $default, "`")]
+            pub const $key: Key<$ty> = Key { name: $name, default: $default, parse: $parse };
+        )+)+
+
+        const ALL: &[Entry] = &[$($(Entry {
+            name: $name,
+            default: $default,
+            doc: concat!($($doc),+),
+            reader: Reader::$reader,
+            check: |text| $key.parse(text).map(drop),
+        }),+),+];
+    };
+}
+
+/// The largest count where nothing smaller limits it.
+const ANY: u32 = u32::MAX;
+/// Cores of one machine, as the wire bounds them.
+const CORES: u32 = 1 << 16;
+
+keys! {
+    Application {
+        /// The application's name, for people.
+        APP_NAME: String = "spark.app.name", "hearth", line;
+        /// Where the application runs.
+        MASTER: MasterUrl = "spark.master", "local[*]", master;
+        /// Cores that the application may hold in all; unset is no limit.
+        CORES_MAX: Option<u32> = "spark.cores.max", "", |t| optional(t, count::<1, ANY>);
+        /// Cores of one executor; unset means one executor a worker that takes as many cores as it gets.
+        EXECUTOR_CORES: Option<u32> = "spark.executor.cores", "", |t| optional(t, count::<1, CORES>);
+        /// Memory of one executor; a plain number is MiB.
+        EXECUTOR_MEMORY: u64 = "spark.executor.memory", "1g", memory_mib;
+        /// Executors that the application may hold in all; unset is no limit.
+        EXECUTOR_INSTANCES: Option<u32> = "spark.executor.instances", "", |t| optional(t, count::<1, ANY>);
+        /// Tasks of a stage that reads a shuffle; `auto` derives them from the cores and the bytes at hand.
+        SQL_SHUFFLE_PARTITIONS: ShufflePartitions = "spark.sql.shuffle.partitions", "auto", shuffle_partitions;
+        /// Whether an exchange whose both sides fit into one executor stays inside a task (`auto`), or every exchange is
+        /// a boundary of stages (`never`).
+        SQL_FUSE: Fuse = "hearth.sql.fuse", "auto", fuse;
+        /// Rows of one batch inside a task.
+        SQL_BATCH_SIZE: u32 = "hearth.sql.batchSize", "8192", count::<1, { 1 << 20 }>;
+        /// Failures of one task that end its job.
+        TASK_MAX_FAILURES: u32 = "spark.task.maxFailures", "4", count::<1, ANY>;
+        /// Attempts of one stage in a row that may fail to fetch their input before the job ends.
+        STAGE_MAX_CONSECUTIVE_ATTEMPTS: u32 = "spark.stage.maxConsecutiveAttempts", "4", count::<1, ANY>;
+        /// How long a killed task may take to end before it costs its executor.
+        TASK_REAP_TIMEOUT: Duration = "hearth.task.reapTimeout", "30s", seconds;
+        /// How long a job waits for an executor once every one is gone and none can be had.
+        JOB_EXECUTOR_GRACE: Duration = "hearth.job.executorGrace", "30s", seconds;
+        /// Whether shuffle outputs are served by the machine's block service, and so outlive their executor, or by the
+        /// executors to one another.
+        SHUFFLE_SERVICE_ENABLED: bool = "spark.shuffle.service.enabled", "true", boolean;
+        /// How often a fetch of blocks that failed is tried again.
+        SHUFFLE_IO_MAX_RETRIES: u32 = "spark.shuffle.io.maxRetries", "3", count::<0, 100>;
+        /// How long to wait before a fetch is tried again; shorter on loopback.
+        SHUFFLE_IO_RETRY_WAIT: Duration = "spark.shuffle.io.retryWait", "5s", pause_in_seconds;
+        /// Whether blocks on the reader's own machine are read from their files rather than through the network.
+        SHUFFLE_LOCAL_READ: bool = "hearth.shuffle.localRead", "true", boolean;
+        /// Bytes of blocks that one task may have under way.
+        REDUCER_MAX_SIZE_IN_FLIGHT: u64 = "spark.reducer.maxSizeInFlight", "48m", bytes_in_mib;
+        /// Bytes of results that one query may hold in the driver; rows that stream through it do not count. 0 is no limit.
+        DRIVER_MAX_RESULT_SIZE: Option<u64> = "spark.driver.maxResultSize", "1g", limit_in_bytes;
+        /// The name or address at which executors reach the driver.
+        DRIVER_HOST: String = "spark.driver.host", "127.0.0.1", host;
+        /// The port at which executors reach the driver; 0 is any free one.
+        DRIVER_PORT: u16 = "spark.driver.port", "0", port;
+        /// Silence after which an executor is lost.
+        NETWORK_TIMEOUT: Duration = "spark.network.timeout", "120s", seconds;
+        /// How often an executor tells its driver that it lives.
+        EXECUTOR_HEARTBEAT_INTERVAL: Duration = "spark.executor.heartbeatInterval", "10s", millis;
+        /// How long an executor whose link to its driver is closed waits for it to come back before it exits.
+        EXECUTOR_DRIVER_TIMEOUT: Duration = "hearth.executor.driverTimeout", "20s", seconds;
+        /// How long an executor whose driver is silent on an open link waits before it exits.
+        EXECUTOR_SILENCE_TIMEOUT: Duration = "hearth.executor.silenceTimeout", "120s", seconds;
+        /// The directory in which local mode and drivers keep temporary files; unset is the system's.
+        LOCAL_DIR: Option<PathBuf> = "spark.local.dir", "", |t| optional(t, directory);
+    }
+    Master {
+        /// Silence after which a worker is dead; workers send four heartbeats in this time.
+        WORKER_TIMEOUT: Duration = "spark.worker.timeout", "60", seconds;
+        /// Whether an application's executors are spread over the workers, or packed onto few.
+        DEPLOY_SPREAD_OUT_APPS: bool = "spark.deploy.spreadOutApps", "true", boolean;
+        /// Cores that an application may hold which does not set `spark.cores.max`; unset is no limit.
+        DEPLOY_DEFAULT_CORES: Option<u32> = "spark.deploy.defaultCores", "", |t| optional(t, count::<1, ANY>);
+        /// Executors of an application that may fail in a row, with none running, before it ends.
+        DEPLOY_MAX_EXECUTOR_RETRIES: u32 = "spark.deploy.maxExecutorRetries", "10", count::<0, ANY>;
+        /// Applications that are over and still shown.
+        DEPLOY_RETAINED_APPLICATIONS: u32 = "spark.deploy.retainedApplications", "200", count::<0, 100_000>;
+        /// How long a driver whose link broke may take to come back before its application is over.
+        DEPLOY_DRIVER_GRACE: Duration = "hearth.deploy.driverGrace", "10s", seconds;
+    }
+    Worker {
+        /// Bytes after which an executor's log file is rotated.
+        EXECUTOR_LOGS_MAX_SIZE: u64 = "spark.executor.logs.rolling.maxSize", "1m", bytes_in_bytes;
+        /// Rotated log files that are kept, beside the one that is written.
+        EXECUTOR_LOGS_MAX_RETAINED_FILES: u32 = "spark.executor.logs.rolling.maxRetainedFiles", "10", count::<0, 1000>;
+        /// Memory of the machine that a worker does not offer unless `--memory` says otherwise; a plain number is MiB.
+        WORKER_MEMORY_RESERVE: u64 = "hearth.worker.memoryReserve", "1g", memory_mib;
+    }
+}
+
+/// All keys, in the order in which the documentation shows them.
+pub fn all() -> impl Iterator<Item = &'static Entry> {
+    ALL.iter()
+}
+
+/// The key of this name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    ALL.iter().find(|entry| entry.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_default_is_a_value_of_its_key() {
+        for entry in all() {
+            assert_eq!((entry.check)(entry.default), Ok(()), "{}={}", entry.name, entry.default);
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_have_a_prefix() {
+        let names: BTreeSet<_> = all().map(|entry| entry.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        assert!(names.iter().all(|name| name.starts_with("spark.") || name.starts_with("hearth.")));
+    }
+
+    #[test]
+    fn units_are_those_of_spark() {
+        // Independent source: Spark's configuration page, and its sources for the units of plain numbers.
+        assert_eq!(EXECUTOR_MEMORY.parse("512"), Ok(512));
+        assert_eq!(EXECUTOR_HEARTBEAT_INTERVAL.parse("500"), Ok(Duration::from_millis(500)));
+        assert_eq!(NETWORK_TIMEOUT.parse("120"), Ok(Duration::from_secs(120)));
+        assert_eq!(WORKER_TIMEOUT.parse("60"), Ok(Duration::from_secs(60)));
+        assert_eq!(SHUFFLE_IO_RETRY_WAIT.parse("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(REDUCER_MAX_SIZE_IN_FLIGHT.parse("48"), Ok(48 << 20));
+        assert_eq!(DRIVER_MAX_RESULT_SIZE.parse("1048576"), Ok(Some(1 << 20)));
+        assert_eq!(DRIVER_MAX_RESULT_SIZE.parse("0"), Ok(None));
+        assert_eq!(EXECUTOR_LOGS_MAX_SIZE.parse("1048576"), Ok(1 << 20));
+        assert_eq!(SQL_SHUFFLE_PARTITIONS.parse("200"), Ok(ShufflePartitions::Fixed(200)));
+    }
+}

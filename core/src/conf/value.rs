@@ -1,0 +1,155 @@
+//! How values are read. Each function gives the value, or what is expected, with an example.
+
+use super::{
+    duration,
+    master_url::{self, MasterUrl},
+    size::{self, Unit},
+};
+use crate::{messages::worker::Address, stage::MAX_PARTITIONS};
+use std::{fmt, path::PathBuf, time::Duration};
+
+/// `spark.sql.shuffle.partitions`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShufflePartitions {
+    /// From the cores and the bytes at hand.
+    Auto,
+    /// As many.
+    Fixed(u32),
+}
+
+/// `hearth.sql.fuse`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fuse {
+    /// An exchange whose both sides fit into one executor stays inside a task.
+    Auto,
+    /// Every exchange is a boundary of stages.
+    Never,
+}
+
+/// An empty text is an unset value.
+pub(super) fn optional<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
+    if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
+}
+
+/// A number in digits alone: the standard library's parser would take a sign.
+pub(super) fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+pub(super) fn count<const MIN: u32, const MAX: u32>(text: &str) -> Result<u32, String> {
+    digits(text)
+        .filter(|n| (MIN..=MAX).contains(n))
+        .ok_or_else(|| format!("a whole number from {MIN} to {MAX}, such as {}", MIN.max(4).min(MAX)))
+}
+
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("true or false, such as true".into()),
+    }
+}
+
+/// A line of text.
+pub(super) fn line(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err("a line of text, such as nightly report".into());
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn host(text: &str) -> Result<String, String> {
+    if Address::is_host(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a host name or an IP address, such as 127.0.0.1".into())
+    }
+}
+
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    digits(text).ok_or_else(|| "a port from 0 to 65535, such as 0 for any free one".into())
+}
+
+pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
+    let fits = text.starts_with('/') && text.split('/').all(|c| c != "..") && !text.contains(['\0', ',']);
+    if fits { Ok(text.into()) } else { Err("one absolute directory without `..`, such as /var/tmp".into()) }
+}
+
+fn a_size(least: &str, unit: Unit) -> String {
+    format!("a size of at least {least}, such as 512m or 2g; a plain number is {unit}")
+}
+
+/// Bytes; a plain number is bytes.
+pub(super) fn bytes_in_bytes(text: &str) -> Result<u64, String> {
+    size::parse(text, Unit::Byte).map_err(|_| a_size("0", Unit::Byte))
+}
+
+/// Whole MiB, at least one; a plain number is MiB.
+pub(super) fn memory_mib(text: &str) -> Result<u64, String> {
+    match size::parse(text, Unit::MiB) {
+        // What is less than a MiB would be none.
+        Ok(bytes) if bytes >= 1 << 20 => Ok(bytes >> 20),
+        _ => Err(a_size("1m", Unit::MiB)),
+    }
+}
+
+/// Bytes, at least a MiB; a plain number is MiB.
+pub(super) fn bytes_in_mib(text: &str) -> Result<u64, String> {
+    memory_mib(text)?;
+    size::parse(text, Unit::MiB).map_err(|_| a_size("1m", Unit::MiB))
+}
+
+/// Bytes, where 0 is no limit.
+pub(super) fn limit_in_bytes(text: &str) -> Result<Option<u64>, String> {
+    Ok(Some(bytes_in_bytes(text)?).filter(|&limit| limit > 0))
+}
+
+fn time(text: &str, unit: duration::Unit, least: Duration) -> Result<Duration, String> {
+    duration::parse(text, unit).ok().filter(|&d| d >= least).ok_or_else(|| {
+        let positive = if least.is_zero() { "a duration" } else { "a duration above 0" };
+        format!("{positive}, such as 500ms, 30s or 2min; a plain number is {unit}")
+    })
+}
+
+/// A pause; may be none.
+pub(super) fn pause_in_seconds(text: &str) -> Result<Duration, String> {
+    time(text, duration::Unit::Seconds, Duration::ZERO)
+}
+
+/// A time that must pass.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    time(text, duration::Unit::Seconds, Duration::from_millis(1))
+}
+
+/// A time that must pass; a plain number is milliseconds.
+pub(super) fn millis(text: &str) -> Result<Duration, String> {
+    time(text, duration::Unit::Millis, Duration::from_millis(1))
+}
+
+pub(super) fn master(text: &str) -> Result<MasterUrl, String> {
+    text.parse().map_err(|_| master_url::EXPECTED.into())
+}
+
+pub(super) fn shuffle_partitions(text: &str) -> Result<ShufflePartitions, String> {
+    match text {
+        "auto" => Ok(ShufflePartitions::Auto),
+        _ => count::<1, MAX_PARTITIONS>(text).map(ShufflePartitions::Fixed).map_err(|e| format!("auto, or {e}")),
+    }
+}
+
+pub(super) fn fuse(text: &str) -> Result<Fuse, String> {
+    match text {
+        "auto" => Ok(Fuse::Auto),
+        "never" => Ok(Fuse::Never),
+        _ => Err("auto or never, such as auto".into()),
+    }
+}
+
+impl fmt::Display for ShufflePartitions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.pad("auto"),
+            Self::Fixed(n) => fmt::Display::fmt(n, f),
+        }
+    }
+}

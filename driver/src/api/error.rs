@@ -1,0 +1,43 @@
+//! Why a query gave no rows, or not all of them.
+
+use crate::{machine::JobFailure, shell};
+use hearth_blocks::FetchError;
+use hearth_plan::PlanError;
+
+/// Why a query gave no rows, or not all of them. Each is for people.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// It cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Its job failed.
+    #[error(transparent)]
+    Job(#[from] JobFailure),
+    /// The driver is not there any more.
+    #[error(transparent)]
+    Driver(#[from] shell::Error),
+    /// A result could not be fetched from where its task left it.
+    #[error("the result of partition {partition} is lost: {source}; run the query again")]
+    Lost {
+        /// Which partition.
+        partition: u32,
+        /// What happened.
+        source: Box<FetchError>,
+    },
+    /// A result is not what its task should have written.
+    #[error("the result of partition {partition} cannot be read: {message}")]
+    Damaged {
+        /// Which partition.
+        partition: u32,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The rows would take more memory than the driver may use for them.
+    #[error(
+        "the result takes more than {limit} bytes in the driver, the limit of spark.driver.maxResultSize; read it as a stream, ask for fewer rows, or raise the limit"
+    )]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
+}

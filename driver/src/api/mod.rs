@@ -1,0 +1,24 @@
+//! What a program uses: SQL text in, rows out.
+//!
+//! ```text
+//! text ─> Session::run ─> SqlSession: plan, cut into stages ─> DriverHandle::submit
+//!                                                                     │ results, in any order
+//! rows <─ QueryRun::next <─ decoded <─ partition 0, 1, 2 … <──────────┘ inline, or fetched
+//! ```
+//!
+//! A partition is handed out when its task has succeeded and all before it were handed out, so that no row is seen twice
+//! and an ORDER BY holds. Partitions that are ahead of the reader wait: the inline ones in this process, at most 256 MiB
+//! of them a job, since the machine starts no more result tasks than fit
+//! ([`result_buffer_bytes`](crate::machine::DriverOptions::result_buffer_bytes)); the others stay where they were written
+//! until it is their turn.
+
+mod error;
+mod query;
+mod results;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use error::QueryError;
+pub use query::QueryRun;
+pub use session::{Session, SessionOptions};

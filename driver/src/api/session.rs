@@ -1,0 +1,120 @@
+//! A session: the tables and settings that a user's statements see, and the driver that runs them.
+
+use super::{QueryError, QueryRun, results::Reader};
+use crate::shell::DriverHandle;
+use hearth_blocks::{FetchOptions, Fetcher};
+use hearth_core::conf::{Conf, ShufflePartitions, keys};
+use hearth_plan::{PlanError, Planned, SqlSession, Statement};
+use std::path::Path;
+
+/// How a session plans and reads.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// How it plans.
+    pub plan: hearth_plan::SessionOptions,
+    /// How it fetches results.
+    pub fetch: FetchOptions,
+    /// `spark.driver.maxResultSize`: bytes of rows that [`QueryRun::collect`] holds, and of one stored result partition,
+    /// which is read as a whole. `None` is no limit.
+    pub max_result_size: Option<u64>,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self {
+            plan: hearth_plan::SessionOptions::default(),
+            fetch: FetchOptions::default(),
+            max_result_size: Some(1 << 30),
+        }
+    }
+}
+
+/// Partitions of a shuffle when nobody says how many and the slots are unknown.
+const AUTO_PARTITIONS: u32 = 8;
+
+impl SessionOptions {
+    /// As configured. `slots` is how many tasks may run at once, when that is known: `spark.sql.shuffle.partitions=auto`
+    /// gives each one partition.
+    pub fn from_conf(conf: &Conf, slots: Option<u32>) -> Self {
+        let partitions = match conf.get(&keys::SQL_SHUFFLE_PARTITIONS) {
+            ShufflePartitions::Fixed(partitions) => partitions,
+            ShufflePartitions::Auto => slots.or_else(|| conf.get(&keys::CORES_MAX)).unwrap_or(AUTO_PARTITIONS),
+        };
+        Self {
+            plan: hearth_plan::SessionOptions {
+                partitions: usize::try_from(partitions.max(1)).unwrap_or(usize::MAX),
+                batch_size: usize::try_from(conf.get(&keys::SQL_BATCH_SIZE)).unwrap_or(usize::MAX),
+                ..hearth_plan::SessionOptions::default()
+            },
+            fetch: FetchOptions {
+                host: conf.get(&keys::DRIVER_HOST),
+                local_read: conf.get(&keys::SHUFFLE_LOCAL_READ),
+                max_in_flight: conf.get(&keys::REDUCER_MAX_SIZE_IN_FLIGHT),
+                max_retries: conf.get(&keys::SHUFFLE_IO_MAX_RETRIES),
+                retry_wait: conf.get(&keys::SHUFFLE_IO_RETRY_WAIT),
+                idle_timeout: conf.get(&keys::NETWORK_TIMEOUT),
+            },
+            max_result_size: conf.get(&keys::DRIVER_MAX_RESULT_SIZE),
+        }
+    }
+}
+
+/// A session.
+#[derive(Debug)]
+pub struct Session {
+    sql: SqlSession,
+    driver: DriverHandle,
+    fetcher: Fetcher,
+    max_result_size: Option<u64>,
+}
+
+impl Session {
+    /// A session on a driver. Must be called on a tokio runtime, which fetches results.
+    pub fn new(driver: DriverHandle, options: SessionOptions) -> Result<Self, PlanError> {
+        let SessionOptions { plan, fetch, max_result_size } = options;
+        Ok(Self { sql: SqlSession::new(plan)?, driver, fetcher: Fetcher::new(fetch), max_result_size })
+    }
+
+    /// The driver that runs its queries.
+    pub const fn driver(&self) -> &DriverHandle {
+        &self.driver
+    }
+
+    /// What plans its statements: tables, variables, functions.
+    pub const fn planner(&self) -> &SqlSession {
+        &self.sql
+    }
+
+    /// Registers every file, or folder of parts, in `dir` as a table of its name; gives the names.
+    pub async fn register_tables(&self, dir: &Path) -> Result<Vec<String>, PlanError> {
+        self.sql.register_tables(dir).await
+    }
+
+    /// The statements of a text, in order.
+    pub fn statements(&self, sql: &str) -> Result<Vec<Statement>, PlanError> {
+        self.sql.statements(sql)
+    }
+
+    /// Runs a text of one statement.
+    pub async fn sql(&self, text: &str) -> Result<QueryRun, QueryError> {
+        let planned = self.sql.plan(text).await?;
+        self.submit(planned).await
+    }
+
+    /// Runs one statement of [`Session::statements`].
+    pub async fn run(&self, statement: &Statement) -> Result<QueryRun, QueryError> {
+        let planned = self.sql.plan_statement(statement).await?;
+        self.submit(planned).await
+    }
+
+    async fn submit(&self, planned: Planned) -> Result<QueryRun, QueryError> {
+        match planned {
+            Planned::Local(batches, schema) => Ok(QueryRun::local(batches, schema, self.max_result_size)),
+            Planned::Query { graph, schema, explain } => {
+                let job = self.driver.submit(graph).await?;
+                let reader = Reader::new(self.driver.clone(), self.fetcher.clone(), self.max_result_size);
+                Ok(QueryRun::job(job, reader, schema, explain, self.max_result_size))
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! A job: its stages, and the results that its reader has not taken yet.
+
+use super::Gate;
+use crate::machine::options::INLINE_LIMIT;
+use hearth_core::{JobId, StageId, TaskId, messages::task::ResultBlock};
+use std::collections::BTreeMap;
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Partitions are missing.
+    Open,
+    /// It is over; tasks of it still run.
+    Closing,
+    /// Only its stored results are left, until its reader releases them.
+    Kept,
+}
+
+/// One job.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) id: JobId,
+    /// In the graph's order: parents before children, the result stage last.
+    pub(crate) stages: Vec<StageId>,
+    pub(crate) phase: Phase,
+    /// Nobody will read its results (any more).
+    pub(crate) released: bool,
+    /// Attempts whose results are stored at executors.
+    pub(crate) stored: Vec<TaskId>,
+    delivered: Vec<bool>,
+    done: u32,
+    /// Inline bytes that were handed out and not taken, by partition.
+    waiting: BTreeMap<u32, u64>,
+    waiting_bytes: u64,
+    /// The partition that its reader wants next.
+    wanted: u32,
+}
+
+impl Job {
+    pub(crate) fn new(id: JobId, stages: Vec<StageId>, partitions: u32) -> Self {
+        Self {
+            id,
+            stages,
+            phase: Phase::Open,
+            released: false,
+            stored: Vec::new(),
+            delivered: vec![false; partitions as usize],
+            done: 0,
+            waiting: BTreeMap::new(),
+            waiting_bytes: 0,
+            wanted: 0,
+        }
+    }
+
+    pub(crate) fn result_stage(&self) -> StageId {
+        *self.stages.last().expect("a valid graph has a result stage")
+    }
+
+    /// Whether this partition's result is news; remembers it.
+    pub(crate) fn deliver(&mut self, partition: u32, task: TaskId, block: &ResultBlock) -> bool {
+        let Some(slot @ false) = self.delivered.get_mut(partition as usize) else { return false };
+        *slot = true;
+        self.done += 1;
+        match block {
+            ResultBlock::Inline(bytes) => {
+                let bytes = bytes.len() as u64;
+                self.waiting.insert(partition, bytes);
+                self.waiting_bytes += bytes;
+            }
+            ResultBlock::Stored { .. } => self.stored.push(task),
+        }
+        true
+    }
+
+    /// The reader took this partition; it wants the next one.
+    pub(crate) fn taken(&mut self, partition: u32) {
+        self.waiting_bytes -= self.waiting.remove(&partition).unwrap_or(0);
+        self.wanted = self.wanted.max(partition.saturating_add(1));
+    }
+
+    pub(crate) const fn done(&self) -> u32 {
+        self.done
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.done as usize == self.delivered.len()
+    }
+
+    pub(crate) fn missing(&self) -> Vec<u32> {
+        (0u32..).zip(&self.delivered).filter(|(_, delivered)| !**delivered).map(|(p, _)| p).collect()
+    }
+
+    /// How many result tasks may start while `running` run: what waits for the reader stays within `limit` bytes. The
+    /// partition that the reader wants may always start, else a full buffer would wait for it for ever.
+    pub(crate) fn gate(&self, running: usize, limit: u64) -> Gate {
+        let room = limit.saturating_sub(self.waiting_bytes) / INLINE_LIMIT;
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        Gate { room: room.saturating_sub(running), always: Some(self.wanted) }
+    }
+
+    pub(crate) fn check(&self) {
+        let done = self.delivered.iter().filter(|delivered| **delivered).count();
+        assert_eq!(done, self.done as usize, "job {} miscounts its results", self.id);
+        assert_eq!(self.waiting.values().sum::<u64>(), self.waiting_bytes, "job {} miscounts its bytes", self.id);
+        assert!(self.phase != Phase::Kept || !self.released, "job {} keeps what nobody wants", self.id);
+    }
+}

@@ -1,0 +1,138 @@
+//! What a lost output means: which stages run again, and when running again is not enough.
+
+use super::{DagScheduler, Order, Phase, StageState};
+use crate::machine::{failure::JobFailure, outputs::Lost, tasks::SetKey};
+use hearth_core::{
+    Determinism, ExecutorId, Now, StageId, WorkerId,
+    messages::task::{BlockLocation, TaskFailure},
+};
+use std::{collections::BTreeSet, time::Duration};
+
+/// A fetch that failed.
+#[derive(Debug)]
+pub(crate) struct FetchFailure {
+    pub(crate) set: SetKey,
+    /// Always [`TaskFailure::FetchFailed`].
+    pub(crate) failure: TaskFailure,
+    /// Whether the executor that served the block is known to be lost.
+    pub(crate) server_lost: bool,
+}
+
+impl DagScheduler {
+    /// A task could not read its input: its stage attempt is over, and the outputs that are gone are made again.
+    ///
+    /// One failure condemns one output. When a later attempt fails at the same place, all outputs there are condemned:
+    /// else a reader of many outputs on a dead server would use up its attempts finding them one by one.
+    pub(crate) fn fetch_failed(&mut self, now: Now, failed: FetchFailure, max_attempts: u32, delay: Duration) {
+        let FetchFailure { set, failure, server_lost } = failed;
+        let TaskFailure::FetchFailed { shuffle, map_partition, map_task, location, .. } = &failure else { return };
+        let Some(stage) = self.stages.get_mut(&set.stage) else { return };
+        if stage.state != StageState::Running || stage.attempts != set.attempt + 1 {
+            return; // A stale attempt: a newer one finds out for itself.
+        }
+        stage.failures += 1;
+        stage.state = StageState::Failed;
+        let first = *stage.failed_from.entry(location.clone()).or_insert(set.attempt);
+        let (name, failures) = (stage.name.clone(), stage.failures);
+        self.changed.insert(set.stage);
+        self.orders.push_back(Order::Retire(set.stage));
+        self.resubmit_at.get_or_insert(now.after(delay));
+        let lost = if server_lost || first < set.attempt {
+            self.outputs.unregister_where(|at| same_server(at, location))
+        } else {
+            self.outputs.unregister(*shuffle, *map_partition, *map_task)
+        };
+        if failures >= max_attempts {
+            let failure = Box::new(failure);
+            let failure = JobFailure::StageFailed { stage: set.stage, name, attempts: failures, failure };
+            self.close(set.job, Err(failure));
+        }
+        self.lost(lost, StageState::Failed);
+    }
+
+    /// What this executor served itself is gone.
+    pub(crate) fn executor_lost(&mut self, executor: ExecutorId) {
+        let lost = self.outputs.unregister_where(|at| at.executor == Some(executor));
+        self.lost(lost, StageState::Waiting);
+    }
+
+    /// All that lay on this worker is gone.
+    pub(crate) fn worker_removed(&mut self, worker: &WorkerId) {
+        let lost = self.outputs.unregister_where(|at| at.worker == *worker);
+        self.lost(lost, StageState::Waiting);
+    }
+
+    /// The resubmission timer: whatever failed may be submitted again.
+    pub(crate) fn tick(&mut self, now: Now) {
+        if self.resubmit_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.resubmit_at = None;
+        for stage in self.stages.values_mut().filter(|stage| stage.state == StageState::Failed) {
+            stage.state = StageState::Waiting;
+            self.dirty.insert(stage.job);
+        }
+    }
+
+    /// Outputs are gone: a stage that was done becomes `next`, a running one gets its partitions back.
+    fn lost(&mut self, lost: Lost, next: StageState) {
+        for (shuffle, partitions) in lost {
+            let id = self.writers[&shuffle];
+            let stage = self.stages.get_mut(&id).expect("a shuffle has a writer");
+            if self.jobs[&stage.job].phase != Phase::Open {
+                continue;
+            }
+            self.changed.insert(id);
+            self.dirty.insert(stage.job);
+            match stage.state {
+                StageState::Done => stage.state = next,
+                StageState::Running => self.orders.push_back(Order::Requeue(id, partitions)),
+                StageState::Waiting | StageState::Failed => {}
+            }
+            if stage.determinism == Determinism::Indeterminate {
+                self.roll_back(id);
+            }
+        }
+    }
+
+    /// An indeterminate stage lost an output. Made again it may hold other rows than those its readers have seen, and rows
+    /// of both runs must not meet: the stage and all that has read from it begin anew. When results have been handed out
+    /// already, that cannot be undone, and the job ends.
+    fn roll_back(&mut self, origin: StageId) {
+        let job = &self.jobs[&self.stages[&origin].job];
+        let mut tainted = BTreeSet::from([origin]);
+        for id in &job.stages {
+            let stage = &self.stages[id];
+            if stage.has_begun() && tainted.iter().any(|from| stage.reads(*from)) {
+                tainted.insert(*id);
+            }
+        }
+        if tainted.len() == 1 {
+            return; // Nobody has read from it.
+        }
+        if tainted.contains(&job.result_stage()) && job.done() > 0 {
+            let failure = JobFailure::Indeterminate { stage: origin, name: self.stages[&origin].name.clone() };
+            return self.close(job.id, Err(failure));
+        }
+        for id in tainted {
+            let stage = self.stages.get_mut(&id).expect("listed above");
+            if stage.state != StageState::Failed {
+                stage.state = StageState::Waiting;
+            }
+            if let Some(shuffle) = stage.shuffle() {
+                self.outputs.clear(shuffle);
+            }
+            self.changed.insert(id);
+            let reason = "its input was lost and may hold other rows when it is made again";
+            self.orders.push_back(Order::Cancel(id, reason.into()));
+        }
+    }
+}
+
+/// Whether two outputs are gone when one of their servers is.
+fn same_server(a: &BlockLocation, b: &BlockLocation) -> bool {
+    match (a.executor, b.executor) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    }
+}

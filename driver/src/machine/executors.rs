@@ -1,0 +1,291 @@
+//! The application's executors, as the driver sees them.
+//!
+//! ```text
+//!            granted           Register                    link closed
+//!   (none) ─────────> Granted ─────────> Connected(link) ──────────────> Away ──┐
+//!      └────────── Register before the grant's news ──────────^  ^──────────────┘ Register again
+//!
+//!   any of them ── the master says it is over, its worker is removed, silence ──> lost for good
+//! ```
+//!
+//! An executor that is away keeps its tasks for a short grace; then they are queued again, and it may still come back
+//! without them. Ids are never used twice: what was lost stays lost, whatever it says later.
+
+use super::Effect;
+use hearth_core::{
+    ExecutorId, LinkId, Now, TaskId, WorkerId,
+    messages::{
+        application::ExecutorGrant,
+        task::{ExecutorRegistration, TaskDown},
+    },
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::tasks::SetKey;
+
+/// Executors that may connect before the master's grant is heard of: a burst of launches, not a flood of strangers.
+pub(super) const MAX_UNGRANTED: usize = 1024;
+/// Lost executors that are remembered one by one; older ids count as lost too.
+const LOST_KEPT: usize = 4096;
+/// How often silence is looked for; detection is late by at most this.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Where an executor stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Its process is being started.
+    Granted,
+    /// It listens on this link.
+    Connected(LinkId),
+    /// Its link closed; until then it keeps its tasks.
+    Away(Option<Now>),
+}
+
+/// One executor.
+#[derive(Debug)]
+pub(super) struct Executor {
+    pub(super) worker: WorkerId,
+    pub(super) host: String,
+    pub(super) cores: u32,
+    pub(super) presence: Presence,
+    granted: bool,
+    /// When it last said anything, or was granted.
+    heard: Now,
+    /// Attempts that hold its slots.
+    pub(super) running: BTreeSet<TaskId>,
+    /// Tasks that had started on it when it went away, and were queued again: they may have been what ended it.
+    pub(super) suspects: Vec<(SetKey, u32)>,
+}
+
+/// The table of executors.
+#[derive(Debug, Default)]
+pub(super) struct Executors {
+    table: BTreeMap<ExecutorId, Executor>,
+    links: BTreeMap<LinkId, ExecutorId>,
+    lost: BTreeSet<ExecutorId>,
+    /// Ids below this are lost.
+    floor: ExecutorId,
+    graces: BTreeSet<(Now, ExecutorId)>,
+    sweep_at: Option<Now>,
+    had_any: bool,
+}
+
+impl Executors {
+    /// The master grants one. False when it is lost already.
+    pub(super) fn granted(&mut self, now: Now, grant: ExecutorGrant) -> bool {
+        if self.is_lost(grant.executor) {
+            return false;
+        }
+        let executor = self.table.entry(grant.executor).or_insert_with(|| Executor {
+            worker: grant.worker,
+            host: grant.host,
+            cores: grant.resources.cores,
+            presence: Presence::Granted,
+            granted: true,
+            heard: now,
+            running: BTreeSet::new(),
+            suspects: Vec::new(),
+        });
+        executor.granted = true;
+        self.sweep_at.get_or_insert(now.after(SWEEP));
+        true
+    }
+
+    /// It connected, or came back. Gives the link that this one replaces.
+    pub(super) fn connected(&mut self, now: Now, link: LinkId, said: ExecutorRegistration) -> Option<LinkId> {
+        let id = said.executor;
+        let executor = self.table.entry(id).or_insert_with(|| Executor {
+            worker: said.worker.clone(),
+            host: said.host.clone(),
+            cores: said.cores,
+            presence: Presence::Granted,
+            granted: false,
+            heard: now,
+            running: BTreeSet::new(),
+            suspects: Vec::new(),
+        });
+        (executor.worker, executor.host, executor.cores) = (said.worker, said.host, said.cores);
+        executor.heard = now;
+        executor.suspects.clear();
+        let before = std::mem::replace(&mut executor.presence, Presence::Connected(link));
+        self.links.insert(link, id);
+        self.had_any = true;
+        self.sweep_at.get_or_insert(now.after(SWEEP));
+        match before {
+            Presence::Connected(old) => {
+                self.links.remove(&old);
+                Some(old)
+            }
+            Presence::Away(Some(until)) => {
+                self.graces.remove(&(until, id));
+                None
+            }
+            Presence::Granted | Presence::Away(None) => None,
+        }
+    }
+
+    /// Its link closed.
+    pub(super) fn link_closed(&mut self, now: Now, link: LinkId, grace: Duration) -> Option<ExecutorId> {
+        let id = self.links.remove(&link)?;
+        let until = now.after(grace);
+        self.table.get_mut(&id).expect("a link has an executor").presence = Presence::Away(Some(until));
+        self.graces.insert((until, id));
+        Some(id)
+    }
+
+    /// The next executor that has been away for too long to keep its tasks.
+    pub(super) fn next_overdue(&mut self, now: Now) -> Option<ExecutorId> {
+        let (until, id) = *self.graces.first()?;
+        if until > now {
+            return None;
+        }
+        self.graces.remove(&(until, id));
+        self.table.get_mut(&id).expect("a grace has an executor").presence = Presence::Away(None);
+        Some(id)
+    }
+
+    /// Executors of which nothing has been heard for `timeout`. Looks only when it is time to.
+    pub(super) fn silent(&mut self, now: Now, timeout: Duration) -> Vec<ExecutorId> {
+        if self.sweep_at.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        self.sweep_at = (!self.table.is_empty()).then(|| now.after(SWEEP));
+        self.table.iter().filter(|(_, executor)| now.since(executor.heard) >= timeout).map(|(id, _)| *id).collect()
+    }
+
+    /// It is gone for good. Gives what it was, and its link when that is still open.
+    pub(super) fn lose(&mut self, id: ExecutorId) -> Option<(Executor, Option<LinkId>)> {
+        self.lost.insert(id);
+        if self.lost.len() > LOST_KEPT
+            && let Some(oldest) = self.lost.pop_first()
+        {
+            self.floor = ExecutorId(oldest.0.saturating_add(1)).max(self.floor);
+        }
+        let executor = self.table.remove(&id)?;
+        if self.table.is_empty() {
+            self.sweep_at = None;
+        }
+        let link = match executor.presence {
+            Presence::Connected(link) => {
+                self.links.remove(&link);
+                Some(link)
+            }
+            Presence::Away(Some(until)) => {
+                self.graces.remove(&(until, id));
+                None
+            }
+            Presence::Granted | Presence::Away(None) => None,
+        };
+        Some((executor, link))
+    }
+
+    pub(super) fn is_lost(&self, id: ExecutorId) -> bool {
+        !self.table.contains_key(&id) && (id < self.floor || self.lost.contains(&id))
+    }
+
+    /// Whether one more may connect that the master has not spoken of.
+    pub(super) fn takes_strangers(&self) -> bool {
+        self.table.values().filter(|executor| !executor.granted).count() < MAX_UNGRANTED
+    }
+
+    /// Who speaks on this link; it was heard.
+    pub(super) fn heard(&mut self, now: Now, link: LinkId) -> Option<ExecutorId> {
+        let id = *self.links.get(&link)?;
+        self.table.get_mut(&id).expect("a link has an executor").heard = now;
+        Some(id)
+    }
+
+    pub(super) fn get(&self, id: ExecutorId) -> Option<&Executor> {
+        self.table.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ExecutorId) -> Option<&mut Executor> {
+        self.table.get_mut(&id)
+    }
+
+    pub(super) fn on_worker(&self, worker: &WorkerId) -> Vec<ExecutorId> {
+        self.table.iter().filter(|(_, executor)| executor.worker == *worker).map(|(id, _)| *id).collect()
+    }
+
+    /// A task holds a slot of it.
+    pub(super) fn assign(&mut self, id: ExecutorId, task: TaskId) {
+        self.table.get_mut(&id).expect("only a connected executor is offered").running.insert(task);
+    }
+
+    /// The slot is free.
+    pub(super) fn release(&mut self, id: ExecutorId, task: TaskId) {
+        if let Some(executor) = self.table.get_mut(&id) {
+            executor.running.remove(&task);
+        }
+    }
+
+    pub(super) fn free_slots(&self) -> Vec<(ExecutorId, u32)> {
+        let connected = self.table.iter().filter(|(_, e)| matches!(e.presence, Presence::Connected(_)));
+        connected
+            .map(|(id, e)| (*id, e.cores.saturating_sub(u32::try_from(e.running.len()).unwrap_or(u32::MAX))))
+            .collect()
+    }
+
+    /// Says something to an executor; nothing when it is away: it hears what it must when it comes back.
+    pub(super) fn tell(&self, id: ExecutorId, message: TaskDown, fx: &mut Vec<Effect>) {
+        if let Some(Presence::Connected(link)) = self.table.get(&id).map(|executor| executor.presence) {
+            fx.push(Effect::ToExecutor { link, message });
+        }
+    }
+
+    /// Says the same to every connected executor.
+    pub(super) fn tell_all(&self, message: &TaskDown, fx: &mut Vec<Effect>) {
+        for link in self.links.keys() {
+            fx.push(Effect::ToExecutor { link: *link, message: message.clone() });
+        }
+    }
+
+    pub(super) fn ids(&self) -> Vec<ExecutorId> {
+        self.table.keys().copied().collect()
+    }
+
+    pub(super) fn has_connected(&self) -> bool {
+        !self.links.is_empty()
+    }
+
+    /// Whether there is one, here or on its way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Whether any ever connected.
+    pub(super) const fn had_any(&self) -> bool {
+        self.had_any
+    }
+
+    pub(super) fn deadline(&self) -> Option<Now> {
+        self.graces.first().map(|(at, _)| *at).into_iter().chain(self.sweep_at).min()
+    }
+
+    pub(super) fn runs(&self, id: ExecutorId, task: TaskId) -> bool {
+        self.table.get(&id).is_some_and(|executor| executor.running.contains(&task))
+    }
+
+    pub(super) fn running_count(&self) -> usize {
+        self.table.values().map(|executor| executor.running.len()).sum()
+    }
+
+    pub(super) fn check(&self) {
+        for (id, executor) in &self.table {
+            assert!(!self.is_lost(*id), "{id:?} is here and lost");
+            assert!(executor.running.len() <= executor.cores as usize, "{id:?} runs more than it has slots");
+            match executor.presence {
+                Presence::Connected(link) => assert_eq!(self.links.get(&link), Some(id), "{id:?} is on a strange link"),
+                Presence::Away(Some(until)) => assert!(self.graces.contains(&(until, *id)), "{id:?} waits for ever"),
+                Presence::Away(None) => assert!(executor.running.is_empty(), "{id:?} kept its tasks too long"),
+                Presence::Granted => assert!(executor.running.is_empty(), "{id:?} runs tasks and never connected"),
+            }
+        }
+        let connected = self.table.values().filter(|e| matches!(e.presence, Presence::Connected(_))).count();
+        assert_eq!(connected, self.links.len(), "a link belongs to nobody");
+        assert_eq!(self.sweep_at.is_some(), !self.table.is_empty(), "nobody looks for silence, or in vain");
+    }
+}

@@ -1,0 +1,78 @@
+//! What the driver's machine is told before it starts.
+
+use hearth_core::messages::{VERSION, application::ApplicationSpec};
+use std::{collections::BTreeMap, time::Duration};
+
+/// Figures and names; `Default` holds the figures of the specification.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DriverOptions {
+    /// What the application asks the master for.
+    pub spec: ApplicationSpec,
+    /// The master's address, as errors name it; `None` when nobody is asked and executors come by themselves.
+    pub master: Option<String>,
+    /// Failures of one task that abort its job (`spark.task.maxFailures`).
+    pub task_max_failures: u32,
+    /// Attempts of one stage that may fail to fetch in a row (`spark.stage.maxConsecutiveAttempts`).
+    pub stage_max_attempts: u32,
+    /// How long after a failed fetch its stages are submitted again, so that a burst becomes one resubmission.
+    pub resubmit_delay: Duration,
+    /// Silence after which an executor is lost (`spark.network.timeout`).
+    pub network_timeout: Duration,
+    /// How long an executor whose link closed may take to come back before its tasks are queued again.
+    pub link_grace: Duration,
+    /// How long open jobs wait for a replacement once every executor is gone and none can be had.
+    pub executor_grace: Duration,
+    /// How long a killed task may take to end before it costs its executor (`hearth.task.reapTimeout`).
+    pub reap_timeout: Duration,
+    /// Tries to reach the master before the first registration.
+    pub master_dial_tries: u32,
+    /// How long the first registration may take in all, and how long a master may take to answer any registration.
+    pub register_timeout: Duration,
+    /// The first pause between two tries to reach the master; doubled each time.
+    pub backoff_min: Duration,
+    /// The longest pause. Below the master's grace for drivers (10 s), so that a flapping link costs no application.
+    pub backoff_max: Duration,
+    /// How often to tell the master that the driver lives.
+    pub master_heartbeat: Duration,
+    /// Bytes of results that may wait in the driver for their reader, one job. A running result task counts as
+    /// [`INLINE_LIMIT`], the most that it may send: 256 MiB let 256 result tasks run ahead of the reader.
+    pub result_buffer_bytes: u64,
+    /// Jobs that may be open at once: each is a query that somebody waits for.
+    pub max_jobs: usize,
+}
+
+/// Bytes of a result block that travels with its status; larger ones are stored and fetched.
+pub const INLINE_LIMIT: u64 = 1 << 20;
+
+impl Default for DriverOptions {
+    fn default() -> Self {
+        Self {
+            spec: ApplicationSpec {
+                version: VERSION.into(),
+                name: "hearth".into(),
+                user: String::new(),
+                driver_url: String::new(),
+                cores_per_executor: None,
+                memory_per_executor_mib: 1024,
+                max_cores: None,
+                max_executors: None,
+                conf: BTreeMap::new(),
+            },
+            master: None,
+            task_max_failures: 4,
+            stage_max_attempts: 4,
+            resubmit_delay: Duration::from_millis(200),
+            network_timeout: Duration::from_secs(120),
+            link_grace: Duration::from_secs(2),
+            executor_grace: Duration::from_secs(30),
+            reap_timeout: Duration::from_secs(30),
+            master_dial_tries: 3,
+            register_timeout: Duration::from_secs(10),
+            backoff_min: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(8),
+            master_heartbeat: Duration::from_secs(10),
+            result_buffer_bytes: 256 * INLINE_LIMIT,
+            max_jobs: 1000,
+        }
+    }
+}

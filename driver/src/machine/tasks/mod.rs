@@ -1,0 +1,397 @@
+//! TaskScheduler: task sets get free slots; news of tasks become news of task sets.
+//!
+//! It knows which attempt runs where and how often each partition failed, and nothing of why a stage exists. What matters
+//! to the DagScheduler it returns as a [`Verdict`], which the driver carries over in the same step.
+//!
+//! Invariants: an attempt runs on exactly one executor that is not lost; each partition of a set is pending, running or
+//! gone; a set without pending and running tasks does not exist; a killed task has a deadline until its end arrives.
+
+mod offers;
+mod task_set;
+
+pub(super) use task_set::{SetKey, TaskSetSpec};
+
+use super::{
+    Effect,
+    dag::{DagScheduler, FetchFailure, Order},
+    executors::Executors,
+    failure::JobFailure,
+};
+use hearth_core::{
+    ExecutorId, JobId, Level, Now, StageId, TaskId,
+    messages::task::{TaskDown, TaskFailure, TaskLaunch, TaskMetrics, TaskOutput},
+};
+use offers::Offers;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use task_set::{Life, TaskSet};
+
+/// Where an attempt runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RunningTask {
+    pub(super) set: SetKey,
+    pub(super) partition: u32,
+    pub(super) executor: ExecutorId,
+    /// Whether the executor said that it started.
+    pub(super) started: bool,
+    /// The tracker's epoch when it was launched: its inputs were complete as of then.
+    pub(super) epoch: u64,
+    /// When it costs its executor, once it was told to end.
+    reap_at: Option<Now>,
+}
+
+impl RunningTask {
+    /// Whether it was told to end.
+    pub(super) const fn is_killed(&self) -> bool {
+        self.reap_at.is_some()
+    }
+}
+
+/// What news of a task mean for its job.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Nothing.
+    None,
+    /// An output that makes sense.
+    Succeeded { set: SetKey, partition: u32, task: TaskId, output: TaskOutput, metrics: TaskMetrics },
+    /// An input could not be read.
+    FetchFailed(FetchFailure),
+    /// It failed, and goes again.
+    Again { level: Level, text: String },
+    /// Its job must end.
+    Abort { job: JobId, failure: JobFailure },
+}
+
+/// Where a task failed, as an error names it.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) executor: ExecutorId,
+    pub(super) host: String,
+}
+
+/// The tasks' side of the driver.
+#[derive(Debug)]
+pub(super) struct TaskScheduler {
+    sets: BTreeMap<SetKey, TaskSet>,
+    running: BTreeMap<TaskId, RunningTask>,
+    reap: BTreeSet<(Now, TaskId)>,
+    next_task: u64,
+    /// Who got the last task.
+    last: Option<ExecutorId>,
+    max_failures: u32,
+    reap_timeout: Duration,
+}
+
+impl TaskScheduler {
+    pub(super) fn new(max_failures: u32, reap_timeout: Duration) -> Self {
+        Self {
+            sets: BTreeMap::new(),
+            running: BTreeMap::new(),
+            reap: BTreeSet::new(),
+            next_task: 0,
+            last: None,
+            max_failures: max_failures.max(1),
+            reap_timeout,
+        }
+    }
+
+    /// Carries out what the DagScheduler wants.
+    pub(super) fn obey(&mut self, now: Now, order: Order, executors: &Executors, fx: &mut Vec<Effect>) {
+        match order {
+            Order::Submit(spec) => {
+                self.sets.insert(spec.key, TaskSet::new(spec));
+            }
+            Order::Retire(stage) => self.each_set(stage, |set| set.retire()),
+            Order::Cancel(stage, reason) => {
+                self.each_set(stage, |set| {
+                    set.life = Life::Condemned;
+                    set.pending.clear();
+                });
+                let of_stage = |task: &&RunningTask| task.set.stage == stage;
+                let tasks: Vec<TaskId> =
+                    self.running.iter().filter(|(_, task)| of_stage(task)).map(|(id, _)| *id).collect();
+                tasks.into_iter().for_each(|task| self.kill(now, task, &reason, executors, fx));
+            }
+            Order::Settle(stage, partition) => {
+                let mut others = Vec::new();
+                self.each_set(stage, |set| {
+                    set.pending.remove(&partition);
+                    others.extend(set.running.get(&partition).copied());
+                });
+                let reason = "another attempt was first";
+                others.into_iter().for_each(|task| self.kill(now, task, reason, executors, fx));
+            }
+            Order::Requeue(stage, partitions) => self.each_set(stage, |set| {
+                partitions.iter().for_each(|partition| set.requeue(*partition));
+            }),
+        }
+    }
+
+    /// Does something to every attempt of a stage, and drops those that are over then.
+    fn each_set(&mut self, stage: StageId, mut act: impl FnMut(&mut TaskSet)) {
+        self.sets.retain(|key, set| {
+            if key.stage != stage {
+                return true;
+            }
+            act(set);
+            !set.is_over()
+        });
+    }
+
+    /// Tells an executor to end a task, once.
+    fn kill(&mut self, now: Now, id: TaskId, reason: &str, executors: &Executors, fx: &mut Vec<Effect>) {
+        let Some(task) = self.running.get_mut(&id).filter(|task| task.reap_at.is_none()) else { return };
+        let at = now.after(self.reap_timeout);
+        task.reap_at = Some(at);
+        self.reap.insert((at, id));
+        self.sets.get_mut(&task.set).expect("a running task has a set").stray(task.partition, id);
+        executors.tell(task.executor, TaskDown::Kill { task: id, reason: reason.to_owned() }, fx);
+    }
+
+    /// Gives free slots to pending tasks: one batch of launches an executor.
+    pub(super) fn launch(
+        &mut self,
+        dag: &mut DagScheduler,
+        executors: &mut Executors,
+        buffer: u64,
+        fx: &mut Vec<Effect>,
+    ) {
+        if self.sets.values().all(|set| set.pending.is_empty()) {
+            return;
+        }
+        let mut offers = Offers::new(executors.free_slots(), self.last);
+        let mut batches: BTreeMap<ExecutorId, Vec<TaskLaunch>> = BTreeMap::new();
+        for (key, set) in &mut self.sets {
+            if offers.is_empty() {
+                break;
+            }
+            if set.pending.is_empty() {
+                continue;
+            }
+            let (inputs, epoch) = (dag.inputs(key.stage), dag.outputs.epoch());
+            while let Some(partition) = set.next(dag.gate(*key, set.running.len(), buffer)) {
+                let Some(executor) = offers.take() else { break };
+                let task = TaskId(self.next_task);
+                self.next_task += 1;
+                self.last = Some(executor);
+                let attempt = set.launched(partition, task);
+                let running = RunningTask { set: *key, partition, executor, started: false, epoch, reap_at: None };
+                self.running.insert(task, running);
+                executors.assign(executor, task);
+                dag.mark_changed(key.stage);
+                batches.entry(executor).or_default().push(TaskLaunch {
+                    task,
+                    job: key.job,
+                    stage: key.stage,
+                    stage_attempt: key.attempt,
+                    partition,
+                    attempt,
+                    payload: set.payload,
+                    inputs: inputs.clone(),
+                    target: set.target,
+                });
+            }
+        }
+        for (executor, batch) in batches {
+            executors.tell(executor, TaskDown::Launch(batch), fx);
+        }
+    }
+
+    /// Whether this attempt runs on this executor; news of any other are too late or made up.
+    pub(super) fn runs_on(&self, task: TaskId, executor: ExecutorId) -> bool {
+        self.running.get(&task).is_some_and(|task| task.executor == executor)
+    }
+
+    pub(super) fn started(&mut self, task: TaskId) {
+        if let Some(task) = self.running.get_mut(&task) {
+            task.started = true;
+        }
+    }
+
+    /// An attempt that runs.
+    pub(super) fn get(&self, task: TaskId) -> Option<&RunningTask> {
+        self.running.get(&task)
+    }
+
+    /// An attempt gave an output; its slot is free.
+    pub(super) fn succeeded(
+        &mut self,
+        id: TaskId,
+        output: TaskOutput,
+        metrics: TaskMetrics,
+        place: &Place,
+    ) -> (StageId, Verdict) {
+        let task = self.running[&id];
+        let set = &self.sets[&task.set];
+        if let Err(complaint) = set.plausible(task.partition, id, &output) {
+            return self.failed(id, TaskFailure::Transient(format!("the executor {complaint}")), place, &|_| false);
+        }
+        let condemned = set.life == Life::Condemned;
+        self.end(id);
+        self.prune(task.set);
+        let RunningTask { set, partition, .. } = task;
+        let verdict =
+            if condemned { Verdict::None } else { Verdict::Succeeded { set, partition, task: id, output, metrics } };
+        (set.stage, verdict)
+    }
+
+    /// An attempt ended without an output; its slot is free.
+    pub(super) fn failed(
+        &mut self,
+        id: TaskId,
+        failure: TaskFailure,
+        place: &Place,
+        is_lost: &dyn Fn(ExecutorId) -> bool,
+    ) -> (StageId, Verdict) {
+        let task = self.end(id);
+        let (key, partition) = (task.set, task.partition);
+        let verdict = self.judge(task, failure, place, is_lost);
+        if let Verdict::Again { .. } = verdict {
+            self.sets.get_mut(&key).expect("its set lives").requeue(partition);
+        }
+        if !matches!(verdict, Verdict::FetchFailed(_)) {
+            self.prune(key); // The DagScheduler retires the set of a failed fetch.
+        }
+        (key.stage, verdict)
+    }
+
+    fn judge(
+        &mut self,
+        task: RunningTask,
+        failure: TaskFailure,
+        place: &Place,
+        is_lost: &dyn Fn(ExecutorId) -> bool,
+    ) -> Verdict {
+        let set = &self.sets[&task.set];
+        if set.life != Life::Live || task.reap_at.is_some() {
+            return Verdict::None;
+        }
+        match failure {
+            TaskFailure::Query(message) => Verdict::Abort { job: task.set.job, failure: JobFailure::Query(message) },
+            // Whoever ended it had a reason: the driver, or the loss of its inputs, which run again first.
+            TaskFailure::Killed(reason) => Verdict::Again { level: Level::Debug, text: reason },
+            TaskFailure::FetchFailed { ref shuffle, ref location, .. } if set.inputs.contains(shuffle) => {
+                let server_lost = location.executor.is_some_and(is_lost);
+                Verdict::FetchFailed(FetchFailure { set: task.set, failure, server_lost })
+            }
+            failure => self.blame(task.set, task.partition, failure, place),
+        }
+    }
+
+    /// Counts a failure against a partition of a live set.
+    pub(super) fn blame(&mut self, key: SetKey, partition: u32, failure: TaskFailure, place: &Place) -> Verdict {
+        let Some(set) = self.sets.get_mut(&key).filter(|set| set.life == Life::Live) else { return Verdict::None };
+        let attempts = set.count_failure(partition);
+        let Place { executor, host } = place.clone();
+        if attempts >= self.max_failures {
+            let (stage, name, failure) = (key.stage, set.name.clone(), Box::new(failure));
+            let failure = JobFailure::TaskFailed { stage, name, partition, attempts, executor, host, failure };
+            return Verdict::Abort { job: key.job, failure };
+        }
+        let of = self.max_failures;
+        let text = format!(
+            "task {partition} of stage {} ({}) failed on executor {executor} at {host}, failure {attempts} of {of}: {failure}",
+            key.stage, set.name
+        );
+        Verdict::Again { level: Level::Warn, text }
+    }
+
+    /// An attempt is gone with its executor or its link: it is queued again, uncounted.
+    pub(super) fn lost(&mut self, id: TaskId) -> RunningTask {
+        let task = self.end(id);
+        if task.reap_at.is_none()
+            && let Some(set) = self.sets.get_mut(&task.set)
+        {
+            set.requeue(task.partition);
+        }
+        self.prune(task.set);
+        task
+    }
+
+    fn end(&mut self, id: TaskId) -> RunningTask {
+        let task = self.running.remove(&id).expect("the caller knows that it runs");
+        if let Some(at) = task.reap_at {
+            self.reap.remove(&(at, id));
+        }
+        self.sets.get_mut(&task.set).expect("a running task has a set").ended(task.partition, id);
+        task
+    }
+
+    fn prune(&mut self, key: SetKey) {
+        if self.sets.get(&key).is_some_and(TaskSet::is_over) {
+            self.sets.remove(&key);
+        }
+    }
+
+    /// The next killed task whose end did not come in time, with its executor.
+    pub(super) fn next_unreaped(&self, now: Now) -> Option<(TaskId, ExecutorId)> {
+        let (at, task) = self.reap.first()?;
+        (*at <= now).then(|| (*task, self.running[task].executor))
+    }
+
+    pub(super) fn deadline(&self) -> Option<Now> {
+        self.reap.first().map(|(at, _)| *at)
+    }
+
+    /// How many tasks of a stage run, in all its attempts.
+    pub(super) fn running_of(&self, job: JobId, stage: StageId) -> u32 {
+        let attempt = |attempt| SetKey { job, stage, attempt };
+        let running: usize =
+            self.sets.range(attempt(0)..=attempt(u32::MAX)).map(|(_, set)| set.running.len() + set.strays.len()).sum();
+        u32::try_from(running).unwrap_or(u32::MAX)
+    }
+
+    /// Whether nothing of a job is left here.
+    pub(super) fn is_rid_of(&self, job: JobId) -> bool {
+        let from = SetKey { job, stage: StageId(0), attempt: 0 };
+        let to = SetKey { job, stage: StageId(u32::MAX), attempt: u32::MAX };
+        self.sets.range(from..=to).next().is_none()
+    }
+
+    /// What the live set of a stage still has to do, in order; nothing when there is no such set.
+    pub(super) fn owed(&self, job: JobId, stage: StageId) -> Option<Vec<u32>> {
+        let attempt = |attempt| SetKey { job, stage, attempt };
+        let live = |set: &&TaskSet| set.life == Life::Live;
+        let set = self.sets.range(attempt(0)..=attempt(u32::MAX)).map(|(_, set)| set).find(live)?;
+        let mut owed: Vec<u32> = set.pending.iter().chain(set.running.keys()).copied().collect();
+        owed.sort_unstable();
+        (!owed.is_empty()).then_some(owed)
+    }
+
+    pub(super) fn assert_empty(&self) {
+        assert!(self.sets.is_empty(), "task sets are left: {:?}", self.sets);
+        assert!(self.running.is_empty(), "running tasks are left: {:?}", self.running);
+        assert!(self.reap.is_empty(), "timers are left: {:?}", self.reap);
+    }
+
+    /// Panics when the state contradicts itself.
+    pub(super) fn check(&self, dag: &DagScheduler, executors: &Executors, buffer: u64) {
+        let mut running = 0;
+        let mut live = BTreeSet::new();
+        for (key, set) in &self.sets {
+            assert!(!set.is_over(), "{key:?} is over and still here");
+            assert!(set.life == Life::Live || set.pending.is_empty(), "{key:?} starts nothing and has pending tasks");
+            assert!(set.life != Life::Live || live.insert(key.stage), "{key:?} is not the only live set of its stage");
+            assert!(dag.knows(key.job), "{key:?} outlived its job");
+            running += set.running.len() + set.strays.len();
+            for id in &set.strays {
+                let task = self.running.get(id).unwrap_or_else(|| panic!("{id:?} runs nowhere"));
+                assert!(task.set == *key && task.reap_at.is_some(), "{id:?} is a stray that nobody told to end");
+            }
+            for (partition, id) in &set.running {
+                let task = self.running.get(id).unwrap_or_else(|| panic!("{id:?} runs nowhere"));
+                assert_eq!((task.set, task.partition), (*key, *partition), "{id:?} is somebody else");
+                assert!(executors.runs(task.executor, *id), "{id:?} runs on an executor that does not know it");
+            }
+            let starts = set.next(dag.gate(*key, set.running.len(), buffer)).is_some();
+            let free = executors.free_slots().iter().any(|(_, slots)| *slots > 0);
+            assert!(!(starts && free), "{key:?} could start a task, and there is a free slot");
+        }
+        assert_eq!(running, self.running.len(), "a task runs without its set");
+        assert_eq!(executors.running_count(), self.running.len(), "an executor runs what nobody launched");
+        let killed = self.running.iter().filter_map(|(id, task)| Some((task.reap_at?, *id)));
+        assert!(self.reap.iter().copied().eq(killed.collect::<BTreeSet<_>>()), "killed tasks and timers differ");
+    }
+}

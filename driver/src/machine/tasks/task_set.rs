@@ -1,0 +1,162 @@
+//! TaskSetManager: the tasks of one stage attempt.
+//!
+//! ```text
+//!            launched                  succeeded
+//!  pending ───────────> running ───────────────────> gone
+//!     ^                    │
+//!     └────────────────────┘ failed (counted), killed by somebody else (counted), lost with its executor (not counted)
+//! ```
+//!
+//! A running task that is told to end becomes a *stray*: its partition no longer counts as running, its slot does.
+//!
+//! A live set runs what it has. A *zombie* starts nothing; what runs may still give outputs. A *condemned* set is a zombie
+//! whose outputs are not believed.
+
+use crate::machine::dag::Gate;
+use hearth_core::{
+    JobId, PayloadHash, ShuffleId, StageId, TaskId,
+    messages::task::{TaskOutput, TaskTarget},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The name of a task set; their order is the order of service: first come, first served over jobs, then over stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SetKey {
+    pub(crate) job: JobId,
+    pub(crate) stage: StageId,
+    pub(crate) attempt: u32,
+}
+
+/// What the DagScheduler submits.
+#[derive(Debug)]
+pub(crate) struct TaskSetSpec {
+    pub(crate) key: SetKey,
+    pub(crate) name: String,
+    pub(crate) inputs: Vec<ShuffleId>,
+    pub(crate) target: TaskTarget,
+    pub(crate) payload: PayloadHash,
+    pub(crate) partitions: Vec<u32>,
+}
+
+/// How far a set may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It starts tasks.
+    Live,
+    /// It starts none.
+    Zombie,
+    /// Nor are the outputs of those that run believed.
+    Condemned,
+}
+
+/// The tasks of one stage attempt.
+#[derive(Debug)]
+pub(crate) struct TaskSet {
+    pub(crate) name: String,
+    pub(crate) inputs: Vec<ShuffleId>,
+    pub(crate) target: TaskTarget,
+    pub(crate) payload: PayloadHash,
+    pub(crate) life: Life,
+    pub(crate) pending: BTreeSet<u32>,
+    pub(crate) running: BTreeMap<u32, TaskId>,
+    /// Attempts that were told to end, and have not.
+    pub(crate) strays: BTreeSet<TaskId>,
+    /// Launches so far, by partition.
+    launches: BTreeMap<u32, u32>,
+    /// Counted failures so far, by partition.
+    failures: BTreeMap<u32, u32>,
+}
+
+impl TaskSet {
+    pub(crate) fn new(spec: TaskSetSpec) -> Self {
+        Self {
+            name: spec.name,
+            inputs: spec.inputs,
+            target: spec.target,
+            payload: spec.payload,
+            life: Life::Live,
+            pending: spec.partitions.into_iter().collect(),
+            running: BTreeMap::new(),
+            strays: BTreeSet::new(),
+            launches: BTreeMap::new(),
+            failures: BTreeMap::new(),
+        }
+    }
+
+    /// The partition to start next, when one may start. It stays pending until [`TaskSet::launched`].
+    pub(crate) fn next(&self, gate: Gate) -> Option<u32> {
+        if self.life != Life::Live {
+            return None;
+        }
+        let always = gate.always.filter(|partition| self.pending.contains(partition));
+        always.or_else(|| self.pending.first().copied().filter(|_| gate.room > 0))
+    }
+
+    /// A partition starts; gives how many attempts at it went before.
+    pub(crate) fn launched(&mut self, partition: u32, task: TaskId) -> u32 {
+        self.pending.remove(&partition);
+        self.running.insert(partition, task);
+        let launches = self.launches.entry(partition).or_default();
+        *launches += 1;
+        *launches - 1
+    }
+
+    /// A running attempt was told to end.
+    pub(crate) fn stray(&mut self, partition: u32, task: TaskId) {
+        if self.running.get(&partition) == Some(&task) {
+            self.running.remove(&partition);
+        }
+        self.strays.insert(task);
+    }
+
+    /// An attempt ended, one way or another.
+    pub(crate) fn ended(&mut self, partition: u32, task: TaskId) {
+        if !self.strays.remove(&task) {
+            self.running.remove(&partition);
+        }
+    }
+
+    /// A partition has to run (again), unless nothing starts any more.
+    pub(crate) fn requeue(&mut self, partition: u32) {
+        if self.life == Life::Live && !self.running.contains_key(&partition) {
+            self.pending.insert(partition);
+        }
+    }
+
+    /// Counts a failure; gives the count.
+    pub(crate) fn count_failure(&mut self, partition: u32) -> u32 {
+        let failures = self.failures.entry(partition).or_default();
+        *failures += 1;
+        *failures
+    }
+
+    pub(crate) fn retire(&mut self) {
+        if self.life == Life::Live {
+            self.life = Life::Zombie;
+        }
+        self.pending.clear();
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.pending.is_empty() && self.running.is_empty() && self.strays.is_empty()
+    }
+
+    /// Whether an executor's word on an output makes sense for this task.
+    pub(crate) fn plausible(&self, partition: u32, task: TaskId, output: &TaskOutput) -> Result<(), String> {
+        match (self.target, output) {
+            (TaskTarget::Shuffle { partitions, .. }, TaskOutput::Map(status)) => {
+                if (status.partition, status.task) != (partition, task) {
+                    let (p, t) = (status.partition, status.task);
+                    return Err(format!("reported the output of partition {p} by task {t}, which it is not"));
+                }
+                if status.sizes.len() != partitions as usize {
+                    return Err(format!("reported {} blocks instead of {partitions}", status.sizes.len()));
+                }
+                Ok(())
+            }
+            (TaskTarget::Result, TaskOutput::Result(_)) => Ok(()),
+            (TaskTarget::Shuffle { .. }, TaskOutput::Result(_)) => Err("reported a result instead of blocks".into()),
+            (TaskTarget::Result, TaskOutput::Map(_)) => Err("reported blocks instead of a result".into()),
+        }
+    }
+}

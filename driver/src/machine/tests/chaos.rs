@@ -1,0 +1,268 @@
+//! Random jobs under random faults: every job ends, and nothing is left.
+
+use super::{Cluster, stage};
+use crate::machine::{DriverOptions, Event};
+use hearth_core::{
+    Determinism, ExecutorId, ExecutorState, JobId, LinkId, StageNode, TaskId,
+    messages::{
+        application::AppDown,
+        task::{TaskNews, TaskTarget},
+    },
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A small generator of our own: a seed is a test, on every machine and for ever (SplitMix64).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % bound as u64) as usize
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        (!from.is_empty()).then(|| from[self.below(from.len())])
+    }
+}
+
+/// What goes on around the driver.
+struct World {
+    c: Cluster,
+    chance: Chance,
+    /// Links of living executors.
+    executors: BTreeMap<u32, u64>,
+    next_executor: u32,
+    next_link: u64,
+    /// Launched and not ended, by link.
+    open: BTreeSet<(u64, u64)>,
+    seen: usize,
+    over: BTreeMap<u32, String>,
+    results: BTreeMap<u32, BTreeSet<String>>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut chance = Chance(seed);
+        let mut c = super::master::registered(DriverOptions::default());
+        c.block_service = chance.one_in(2);
+        Self {
+            c,
+            chance,
+            executors: BTreeMap::new(),
+            next_executor: 1,
+            next_link: 1,
+            open: BTreeSet::new(),
+            seen: 0,
+            over: BTreeMap::new(),
+            results: BTreeMap::new(),
+        }
+    }
+
+    fn graph(&mut self) -> Vec<StageNode> {
+        let stages = 1 + self.chance.below(5);
+        let mut graph: Vec<StageNode> = Vec::new();
+        for place in 0..stages {
+            // Every stage reads the one before it, so that none is unread; and perhaps another.
+            let mut from: Vec<usize> = place.checked_sub(1).into_iter().collect();
+            if place > 1 && self.chance.one_in(2) {
+                from.push(self.chance.below(place));
+            }
+            let mut node = stage(1 + self.chance.below(6) as u32, &from);
+            if self.chance.one_in(6) {
+                node.determinism = Determinism::Indeterminate;
+            }
+            graph.push(node);
+        }
+        graph
+    }
+
+    fn join(&mut self) {
+        let (id, link) = (self.next_executor, self.next_link);
+        (self.next_executor, self.next_link) = (id + 1, link + 1);
+        self.executors.insert(id, link);
+        self.c.register(id, link, 1 + self.chance.below(3) as u32, &[]);
+    }
+
+    fn lose(&mut self, id: u32, link: u64) {
+        self.executors.remove(&id);
+        self.open.retain(|(at, _)| *at != link);
+        let message = match self.chance.below(3) {
+            0 => AppDown::WorkerRemoved { worker: format!("w{id}").parse().unwrap(), reason: "gone".into() },
+            1 => AppDown::ExecutorChanged {
+                executor: ExecutorId(id),
+                state: ExecutorState::Failed,
+                message: "crash".into(),
+                exit_code: Some(134),
+            },
+            _ => AppDown::ExecutorChanged {
+                executor: ExecutorId(id),
+                state: ExecutorState::Killed,
+                message: "asked for".into(),
+                exit_code: None,
+            },
+        };
+        if self.chance.one_in(2) {
+            self.c.send(Event::ExecutorLinkClosed { link: LinkId(link) });
+            let wait = self.chance.below(3000) as u64;
+            self.c.pass(wait);
+        }
+        self.c.master_says(message);
+    }
+
+    /// The link of an executor breaks, and it comes back with what it runs.
+    fn flap(&mut self, id: u32, link: u64, cores: u32) {
+        self.c.send(Event::ExecutorLinkClosed { link: LinkId(link) });
+        let wait = self.chance.below(4000) as u64;
+        self.c.pass(wait);
+        let new = self.next_link;
+        self.next_link += 1;
+        let running: Vec<u64> = self.open.iter().filter(|(at, _)| *at == link).map(|(_, task)| *task).collect();
+        self.open.retain(|(at, _)| *at != link);
+        for task in &running {
+            self.open.insert((new, *task));
+            self.c.launches.get_mut(&TaskId(*task)).unwrap().0 = LinkId(new);
+        }
+        self.executors.insert(id, new);
+        self.c.register(id, new, cores, &running);
+    }
+
+    fn finish_one(&mut self, faults: bool) {
+        let open: Vec<(u64, u64)> = self.open.iter().copied().collect();
+        let Some((link, task)) = self.chance.pick(&open) else { return };
+        self.open.remove(&(link, task));
+        let inputs = self.c.launches[&TaskId(task)].1.inputs.clone();
+        let maps: Vec<u64> = self
+            .c
+            .launches
+            .iter()
+            .filter(|(_, (_, l))| {
+                matches!(l.target, TaskTarget::Shuffle { shuffle, .. } if inputs.iter().any(|i| i.shuffle == shuffle))
+            })
+            .map(|(id, _)| id.0)
+            .collect();
+        match self.chance.below(if faults { 12 } else { 1 }) {
+            1 if self.chance.one_in(2) => self.c.fail(task, "no luck"),
+            2 | 3 if !maps.is_empty() => {
+                let map = self.chance.pick(&maps).unwrap();
+                self.c.fail_fetch(task, map);
+            }
+            4 => {
+                self.c.news(task, TaskNews::Started);
+                self.open.insert((link, task));
+            }
+            _ => {
+                self.c.succeed(task);
+                if self.chance.one_in(4) {
+                    self.c.succeed(task); // A duplicate.
+                }
+            }
+        }
+    }
+
+    /// Reads what the driver said.
+    fn listen(&mut self) {
+        for line in self.c.take() {
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                [link, "kill", task, ..] => {
+                    let link = link[1..].parse().unwrap();
+                    let task = task[1..].trim_end_matches(':').parse().unwrap();
+                    if self.open.remove(&(link, task)) {
+                        self.c.killed(task);
+                    }
+                }
+                [job, "result", partition] => {
+                    let job = job[1..].parse().unwrap();
+                    let fresh = self.results.entry(job).or_default().insert(partition.into());
+                    assert!(fresh, "partition {partition} of job {job} was handed out twice");
+                    assert!(!self.over.contains_key(&job), "a result after the end");
+                }
+                [job, end @ ("done" | "failed:"), ..] => {
+                    let twice = self.over.insert(job[1..].parse().unwrap(), end.into());
+                    assert_eq!(twice, None, "job {job} ended twice");
+                }
+                _ => {}
+            }
+        }
+        let launches: Vec<(u64, u64)> = self.c.launches.iter().skip(self.seen).map(|(t, (l, _))| (l.0, t.0)).collect();
+        self.seen = self.c.launches.len();
+        self.open.extend(launches);
+    }
+}
+
+fn live_through(seed: u64) -> BTreeMap<u32, String> {
+    let mut w = World::new(seed);
+    w.join();
+    let mut sizes = BTreeMap::new();
+    for turn in 0..120 {
+        let executors: Vec<(u32, u64)> = w.executors.iter().map(|(id, link)| (*id, *link)).collect();
+        match w.chance.below(12) {
+            0 if sizes.len() < 3 => {
+                let job = sizes.len() as u32 + 1;
+                let graph = w.graph();
+                sizes.insert(job, graph.last().unwrap().tasks as usize);
+                w.c.submit(job, graph);
+            }
+            1 if executors.len() < 4 => w.join(),
+            2 if turn > 20 => {
+                if let Some((id, link)) = w.chance.pick(&executors) {
+                    w.lose(id, link);
+                }
+            }
+            3 => {
+                if let Some((id, link)) = w.chance.pick(&executors) {
+                    w.flap(id, link, 3);
+                }
+            }
+            4 => {
+                let millis = w.chance.below(300) as u64;
+                w.c.pass(millis);
+            }
+            5 if w.chance.one_in(10) => {
+                let job = JobId(1 + w.chance.below(3) as u32);
+                w.c.send(Event::JobCancelled { job, reason: "chance".into() });
+            }
+            _ => w.finish_one(true),
+        }
+        w.listen();
+    }
+    // The faults are over: with an executor, everything ends in bounded time.
+    w.join();
+    for _ in 0..2000 {
+        if w.over.len() == sizes.len() && w.open.is_empty() {
+            break;
+        }
+        w.c.pass(50);
+        w.listen();
+        w.finish_one(false);
+        w.listen();
+    }
+    assert_eq!(w.over.len(), sizes.len(), "seed {seed}: jobs hang: {:?}", w.c.driver);
+    for (job, size) in sizes {
+        let complete = w.results.get(&job).map_or(0, BTreeSet::len) == size;
+        assert!(w.over[&job] == "failed:" || complete, "seed {seed}: job {job} is done without all of its results");
+        w.c.release(job);
+    }
+    w.listen();
+    w.c.driver.assert_empty();
+    w.over
+}
+
+#[test]
+fn every_job_ends() {
+    let mut ends: BTreeMap<String, usize> = BTreeMap::new();
+    for seed in 0..400 {
+        for end in live_through(seed).into_values() {
+            *ends.entry(end).or_default() += 1;
+        }
+    }
+    // A test of faults must not drown in them, nor miss them.
+    assert!(ends["done"] > 300 && ends["failed:"] > 50, "{ends:?}");
+}

@@ -1,0 +1,250 @@
+//! Tasks that fail, and inputs that cannot be read.
+
+use super::{cluster_of, stage};
+use hearth_core::{
+    Determinism, ReplyId, ShuffleId, StageNode, TaskId,
+    messages::task::{TaskFailure, TaskMetrics, TaskNews, TaskOutput},
+};
+
+use crate::machine::Event;
+
+#[test]
+fn a_failed_task_goes_again() {
+    let mut c = cluster_of(&[1, 1]);
+    c.submit(1, vec![stage(1, &[])]);
+    c.expect(&["x1 launch #0 s0.0p0", "j1 s0.0: 1 run, 0 of 1"]);
+    c.fail(0, "no luck");
+    c.expect(&[
+        "Warn: task 0 of stage 0 (1 tasks of []) failed on executor 1 at h1, failure 1 of 4: no luck",
+        "x2 launch #1 s0.0p0 again 1",
+        "j1 s0.0: 1 run, 0 of 1",
+    ]);
+    c.succeed(0); // Too late: it has failed.
+    c.expect(&[]);
+    c.succeed(1);
+    assert_eq!(c.take()[..3], ["j1 result 0", "j1 s0.0: 0 run, 1 of 1 over", "j1 done"]);
+    c.succeed(1); // Twice.
+    c.expect(&[]);
+    c.release(1);
+    c.driver.assert_empty();
+}
+
+#[test]
+fn the_fourth_failure_of_one_task_ends_the_job() {
+    let mut c = cluster_of(&[1, 1]);
+    c.submit(1, vec![stage(2, &[])]);
+    c.take();
+    // Partition 1 fails too, but each is counted for itself.
+    c.fail(1, "other");
+    for task in [0, 2, 3] {
+        c.fail(task, "no luck");
+    }
+    let failed: Vec<String> = c.take().into_iter().filter(|line| line.contains("failed")).collect();
+    assert_eq!(failed.len(), 4);
+    assert!(
+        failed[3].ends_with("failure 3 of 4: no luck") || failed[3].ends_with("failure 2 of 4: no luck"),
+        "{failed:?}"
+    );
+    // Go on with partition 0 until it has failed four times.
+    let failures = |c: &super::Cluster| c.launches.values().filter(|(_, l)| l.partition == 0).count();
+    assert!(failures(&c) >= 3);
+    while !c.take().iter().any(|line| line.starts_with("j1 failed")) {
+        let (task, _) = c.launches.iter().rfind(|(_, (_, launch))| launch.partition == 0).unwrap();
+        c.fail(task.0, "no luck");
+    }
+    assert_eq!(failures(&c), 4);
+    let (task, _) = c.launches.iter().rfind(|(_, (_, launch))| launch.partition == 1).unwrap();
+    c.killed(task.0);
+    c.expect(&["x1 forget 1 payloads, [], []", "x2 forget 1 payloads, [], []"]);
+    c.driver.assert_empty();
+}
+
+#[test]
+fn the_end_of_a_job_names_task_executor_and_cause() {
+    let mut c = cluster_of(&[1]);
+    c.submit(1, vec![stage(1, &[])]);
+    for task in 0..4 {
+        c.fail(task, "disk on fire");
+    }
+    let lines = c.take();
+    assert_eq!(
+        lines[lines.len() - 2],
+        "j1 failed: task 0 of stage 0 (1 tasks of []) failed 4 times, which is the limit (spark.task.maxFailures); \
+         the last time on executor 1 at h1: disk on fire"
+    );
+    c.driver.assert_empty();
+}
+
+#[test]
+fn an_error_of_the_query_is_not_tried_again() {
+    let mut c = cluster_of(&[2]);
+    c.submit(1, vec![stage(2, &[])]);
+    c.take();
+    c.news(0, TaskNews::Failed(TaskFailure::Query("t.csv, line 3: not a number: \"x\"".into())));
+    c.expect(&[
+        "x1 kill #1: t.csv, line 3: not a number: \"x\"",
+        "j1 s0.0: 1 run, 0 of 2 over",
+        "j1 failed: t.csv, line 3: not a number: \"x\"",
+    ]);
+    c.killed(1);
+    c.expect(&["x1 forget 1 payloads, [], []"]);
+    c.driver.assert_empty();
+}
+
+#[test]
+fn outputs_that_make_no_sense_are_failures() {
+    let mut c = cluster_of(&[1]);
+    c.submit(1, vec![stage(1, &[]), stage(1, &[0])]);
+    c.take();
+    let TaskOutput::Map(good) = c.output(0) else { panic!("a map task") };
+    let mut output = good.clone();
+    output.sizes.pop();
+    c.news(0, TaskNews::Succeeded(TaskOutput::Map(output), TaskMetrics::default()));
+    assert!(c.take()[0].ends_with("the executor reported 1 blocks instead of 2"));
+    c.news(1, TaskNews::Succeeded(TaskOutput::Map(good), TaskMetrics::default()));
+    assert!(c.take()[0].ends_with("the executor reported the output of partition 0 by task 0, which it is not"));
+    let stray = TaskFailure::FetchFailed {
+        shuffle: ShuffleId(0),
+        map_partition: 0,
+        map_task: TaskId(0),
+        location: c.location(1),
+        message: "it reads nothing".into(),
+    };
+    c.news(2, TaskNews::Failed(stray));
+    assert!(c.take()[0].contains("failure 3 of 4"));
+    c.killed(3);
+    assert!(c.take().iter().any(|line| line.contains("killed, and not by the driver")));
+    c.driver.assert_empty();
+}
+
+#[test]
+fn a_failed_fetch_runs_only_the_missing_map_again() {
+    let mut c = cluster_of(&[2, 2]);
+    c.submit(1, vec![stage(4, &[]), stage(2, &[0])]);
+    c.succeed_all(0..4);
+    c.take();
+    c.fail_fetch(5, 2); // Partition 2 was written by task 1 or 2: ids and partitions agree here.
+    c.expect(&[
+        "Warn: stage 1: cannot fetch the output of map task 2 (partition 2 of shuffle 0) from h1:7: refused",
+        "j1 s0.0: 0 run, 3 of 4 over",
+        "j1 s1.0: 1 run, 0 of 2 over",
+    ]);
+    c.send(Event::MapStatusesAsked { reply: ReplyId(1), shuffle: ShuffleId(0), epoch: 0 });
+    c.expect(&["answer 1: no: shuffle 0 (1 of its 4 outputs) is gone"]);
+    // A second one of the same attempt is stale news.
+    c.fail_fetch(4, 2);
+    c.expect(&["j1 s1.0: 0 run, 0 of 2 over"]);
+    c.pass(199);
+    c.expect(&[]);
+    c.pass(1);
+    c.expect(&["x1 launch #6 s0.1p2", "j1 s0.1: 1 run, 3 of 4"]);
+    c.succeed(6);
+    c.expect(&["x1 launch #8 s1.1p1", "x2 launch #7 s1.1p0", "j1 s0.1: 0 run, 4 of 4 over", "j1 s1.1: 2 run, 0 of 2"]);
+    let input = c.launches[&TaskId(7)].1.inputs[0];
+    assert_eq!(input.epoch, 1, "what an executor knows from before the loss will not do");
+    c.send(Event::MapStatusesAsked { reply: ReplyId(1), shuffle: ShuffleId(0), epoch: 1 });
+    c.expect(&["answer 1: shuffle 0 epoch 1 [task-0, task-1, task-6, task-3]"]);
+    c.succeed_all([7, 8]);
+    c.take();
+    c.release(1);
+    c.driver.assert_empty();
+}
+
+/// What an older attempt still runs may give the missing output; the newer attempt's copy is then of no use.
+#[test]
+fn a_zombie_may_be_first() {
+    let mut c = cluster_of(&[4]);
+    c.submit(1, vec![stage(1, &[]), stage(2, &[0])]);
+    c.succeed(0);
+    c.take();
+    c.fail_fetch(1, 0);
+    c.pass(200);
+    c.succeed(3);
+    assert_eq!(c.take().last().unwrap(), "j1 s1.1: 3 run, 0 of 2");
+    c.succeed(2); // s1.0p1
+    c.expect(&["j1 result 1", "x1 kill #5: another attempt was first", "j1 s1.1: 2 run, 1 of 2"]);
+    c.succeed(4);
+    c.expect(&["j1 result 0", "j1 s1.1: 1 run, 2 of 2 over", "j1 done"]);
+    c.succeed(5); // Too late: nobody hears of it, but the job is cleared away only now.
+    c.expect(&["x1 forget 2 payloads, [shuffle-0], []"]);
+    c.release(1);
+    c.driver.assert_empty();
+}
+
+#[test]
+fn a_stage_that_cannot_read_its_input_four_times_in_a_row_fails() {
+    let mut c = cluster_of(&[1]);
+    c.submit(1, vec![stage(1, &[]), stage(1, &[0])]);
+    c.succeed(0);
+    for attempt in 0..4 {
+        c.fail_fetch(attempt * 2 + 1, attempt * 2);
+        c.pass(200);
+        if attempt < 3 {
+            c.succeed(attempt * 2 + 2);
+        }
+    }
+    let lines = c.take();
+    let over = lines.iter().position(|line| line.starts_with("j1 failed")).unwrap();
+    assert_eq!(
+        lines[over],
+        "j1 failed: stage 1 (1 tasks of [0]) could not read its input in 4 attempts in a row, which is the limit \
+         (spark.stage.maxConsecutiveAttempts); the last time: cannot fetch the output of map task 6 (partition 0 of \
+         shuffle 0) from h1:7: refused"
+    );
+    assert_eq!(lines[over + 1..], ["x1 forget 2 payloads, [shuffle-0], []"]);
+    c.driver.assert_empty();
+}
+
+#[test]
+fn a_second_failure_at_one_place_condemns_all_that_lies_there() {
+    let mut c = cluster_of(&[4, 4]);
+    c.submit(1, vec![stage(8, &[]), stage(1, &[0])]);
+    c.succeed_all(0..8);
+    c.fail_fetch(8, 0);
+    c.pass(200);
+    c.succeed(9);
+    assert_eq!(c.launches[&TaskId(9)].0.0, 2);
+    c.take();
+    c.fail_fetch(10, 2); // Even tasks were run by executor 1.
+    assert_eq!(c.take()[1..], ["j1 s0.1: 0 run, 5 of 8 over", "j1 s1.1: 0 run, 0 of 1 over"]);
+    c.pass(200);
+    let lines = c.take();
+    assert_eq!(lines.last().unwrap(), "j1 s0.2: 3 run, 5 of 8");
+    c.succeed_all(11..=14);
+    c.take();
+    c.release(1);
+    c.driver.assert_empty();
+}
+
+fn indeterminate(tasks: u32, from: &[usize]) -> StageNode {
+    StageNode { determinism: Determinism::Indeterminate, ..stage(tasks, from) }
+}
+
+/// Rows of two runs must not meet: what read from the first run begins anew.
+#[test]
+fn an_indeterminate_stage_runs_again_as_a_whole() {
+    let mut c = cluster_of(&[4]);
+    c.submit(1, vec![indeterminate(2, &[]), stage(2, &[0]), stage(1, &[1])]);
+    c.succeed_all([0, 1, 2]);
+    c.take();
+    c.fail_fetch(3, 1);
+    assert_eq!(c.take()[1..], ["j1 s0.0: 0 run, 0 of 2 over", "j1 s1.0: 0 run, 0 of 2 over"]);
+    c.pass(200);
+    c.expect(&["x1 launch #4 s0.1p0, #5 s0.1p1", "j1 s0.1: 2 run, 0 of 2"]);
+    c.succeed_all(4..=8);
+    c.take();
+    c.release(1);
+    c.driver.assert_empty();
+}
+
+#[test]
+fn results_that_were_handed_out_cannot_be_taken_back() {
+    let mut c = cluster_of(&[4]);
+    c.submit(1, vec![indeterminate(2, &[]), stage(2, &[0])]);
+    c.succeed_all([0, 1, 2]);
+    c.take();
+    c.fail_fetch(3, 1);
+    let lines = c.take();
+    assert!(lines[3].starts_with("j1 failed: an output of stage 0 (2 tasks of []) was lost;"), "{lines:?}");
+    c.driver.assert_empty();
+}

@@ -1,0 +1,342 @@
+//! Executors and workers that go away, and some that come back.
+
+use super::{Cluster, registration, stage};
+use crate::machine::{DriverOptions, Event};
+use hearth_core::{
+    ExecutorId, ExecutorState, LinkId,
+    messages::{
+        application::AppDown,
+        task::{TaskNews, TaskUp},
+    },
+};
+
+/// A driver that is registered with a master on link 0.
+fn with_master(slots: &[u32]) -> Cluster {
+    let mut c = super::master::registered(DriverOptions::default());
+    for (id, slots) in (1..).zip(slots) {
+        c.join(id, *slots);
+    }
+    c
+}
+
+fn over(id: u32, state: ExecutorState, exit_code: Option<i32>) -> AppDown {
+    AppDown::ExecutorChanged { executor: ExecutorId(id), state, message: "gone".into(), exit_code }
+}
+
+#[test]
+fn the_tasks_of_a_lost_executor_run_elsewhere_and_its_outputs_stay_with_the_block_service() {
+    let mut c = with_master(&[1, 1]);
+    c.submit(1, vec![stage(3, &[]), stage(1, &[0])]);
+    c.succeed(0); // On executor 1, which then runs #2.
+    c.take();
+    c.master_says(over(1, ExecutorState::Lost, None));
+    c.expect(&["Info: executor 1 is LOST: gone", "x1 close", "j1 s0.0: 1 run, 1 of 3"]);
+    c.succeed(2); // Whatever it says now.
+    c.expect(&["x1 close"]);
+    c.succeed(1);
+    c.expect(&["x2 launch #3 s0.0p2 again 1", "j1 s0.0: 1 run, 2 of 3"]);
+    c.succeed_all([3, 4]);
+    assert_eq!(c.take().last().unwrap(), "x2 forget 2 payloads, [shuffle-0], []");
+    c.release(1);
+    c.driver.assert_empty();
+}
+
+#[test]
+fn what_an_executor_served_itself_is_lost_with_it() {
+    let mut c = with_master(&[2, 2]);
+    c.block_service = false;
+    c.submit(1, vec![stage(4, &[]), stage(1, &[0])]);
+    c.succeed_all(0..4);
+    c.take();
+    c.master_says(over(1, ExecutorState::Exited, Some(0)));
+    // The reduce task ran on executor 1 and waits; the two maps that are needed again run at once.
+    c.expect(&[
+        "Info: executor 1 is EXITED (exit code 0): gone",
+        "x1 close",
+        "x2 launch #5 s0.1p0, #6 s0.1p2",
+        "j1 s0.1: 2 run, 2 of 4",
+        "j1 s1.0: 0 run, 0 of 1",
+    ]);
+    c.succeed_all([5, 6]);
+    c.expect(&[
+        "j1 s0.1: 1 run, 3 of 4",
+        "x2 launch #7 s1.0p0 again 1",
+        "j1 s0.1: 0 run, 4 of 4 over",
+        "j1 s1.0: 1 run, 0 of 1",
+    ]);
+    c.succeed(7);
+    c.take();
+    c.release(1);
+    c.driver.assert_empty();
+}
+
+#[test]
+fn a_running_stage_gets_its_lost_outputs_back() {
+    let mut c = with_master(&[1, 1]);
+    c.block_service = false;
+    c.submit(1, vec![stage(4, &[]), stage(1, &[0])]);
+    c.succeed(0);
+    c.take();
+    c.master_says(over(1, ExecutorState::Killed, None));
+    assert_eq!(c.take().last().unwrap(), "j1 s0.0: 1 run, 0 of 4");
+    c.succeed(1);
+    c.expect(&["x2 launch #3 s0.0p0 again 1", "j1 s0.0: 1 run, 1 of 4"]);
+    c.succeed_all(3..=6);
+    c.take();
+    c.release(1);
+    c.driver.assert_empty();
+}
+
+#[test]
+fn outputs_that_nobody_needs_any_more_are_not_made_again() {
+    let mut c = with_master(&[4, 4]);
+    c.block_service = false;
+    c.submit(1, vec![stage(1, &[]), stage(1, &[0]), stage(1, &[1])]);
+    c.succeed_all([0, 1]);
+    assert_eq!((c.launches[&hearth_core::TaskId(0)].0.0, c.launches[&hearth_core::TaskId(1)].0.0), (1, 2));
+    c.take();
+    c.master_says(over(1, ExecutorState::Exited, Some(0)));
+    let lines = c.take();
+    assert!(!lines.iter().any(|line| line.contains("s0.1")), "{lines:?}");
+    c.succeed(*c.launches.keys().map(|task| &task.0).max().unwrap());
+    c.take();
+    c.release(1);
+    c.driver.assert_empty();
+}
+
+#[test]
+fn a_removed_worker_takes_its_executors_and_outputs_along() {
+    let mut c = with_master(&[2, 2]);
+    c.submit(1, vec![stage(4, &[]), stage(2, &[0])]);
+    c.succeed_all(0..4);
+    c.take();
+    c.master_says(AppDown::WorkerRemoved { worker: "w1".parse().unwrap(), reason: "silent".into() });
+    c.expect(&[
+        "Warn: worker w1 is gone: silent",
+        "x1 close",
+        "x2 launch #6 s0.1p0",
+        "j1 s0.1: 1 run, 2 of 4",
+        "j1 s1.0: 1 run, 0 of 2",
+    ]);
+    // The reducer on executor 2 finds out: its stage attempt fails once, and the rest of the maps are on their way.
+    c.fail_fetch(5, 0);
+    assert_eq!(c.take()[1..], ["x2 launch #7 s0.1p2", "j1 s0.1: 2 run, 2 of 4", "j1 s1.0: 0 run, 0 of 2 over"]);
+    c.succeed_all([6, 7]);
+    c.pass(200);
+    assert_eq!(c.take().last().unwrap(), "j1 s1.1: 2 run, 0 of 2");
+    c.succeed_all([8, 9]);
+    c.take();
+    c.release(1);
+    c.driver.assert_empty();
+}
+
+#[test]
+fn an_executor_may_come_back_with_its_tasks() {
+    let mut c = with_master(&[3]);
+    c.submit(1, vec![stage(4, &[])]);
+    c.take();
+    c.send(Event::ExecutorLinkClosed { link: LinkId(1) });
+    c.pass(1999);
+    c.expect(&[]);
+    // #1 never arrived there, or its news was lost; #77 is nobody's.
+    c.register(1, 11, 3, &[0, 2, 77]);
+    c.expect(&[
+        "x11 registered",
+        "x11 kill #77: the driver does not wait for it any more",
+        "x11 launch #3 s0.0p1 again 1",
+        "j1 s0.0: 3 run, 0 of 4",
+    ]);
+    c.pass(10);
+    c.expect(&[]);
+    c.say(11, TaskUp::Statuses(vec![]));
+    c.say(1, TaskUp::Heartbeat);
+    c.expect(&["x1 close"]);
+}
+
+#[test]
+fn an_executor_that_stays_away_loses_its_tasks_but_may_return() {
+    let mut c = with_master(&[1, 1]);
+    c.submit(1, vec![stage(2, &[])]);
+    c.succeed(1);
+    c.take();
+    c.send(Event::ExecutorLinkClosed { link: LinkId(1) });
+    c.pass(2000);
+    c.expect(&[
+        "Warn: executor 1 did not come back; its tasks are queued again",
+        "x2 launch #2 s0.0p0 again 1",
+        "j1 s0.0: 1 run, 1 of 2",
+    ]);
+    c.register(1, 11, 1, &[0]);
+    c.expect(&["x11 registered", "x11 kill #0: the driver does not wait for it any more"]);
+    c.succeed(2);
+    c.take();
+    c.release(1);
+    c.driver.assert_empty();
+}
+
+#[test]
+fn a_new_link_replaces_the_old_one() {
+    let mut c = with_master(&[1]);
+    c.register(1, 11, 1, &[]);
+    c.expect(&["x1 close", "x11 registered"]);
+    c.send(Event::ExecutorLinkClosed { link: LinkId(1) });
+    c.pass(5000);
+    c.expect(&[]);
+}
+
+/// A task that kills its executors ends its job, and four executors with it; their being lost is no failure of others.
+#[test]
+fn a_poison_task_fails_its_job_after_four_executors() {
+    let mut c = with_master(&[]);
+    c.submit(1, vec![stage(1, &[])]);
+    for id in 1..=4 {
+        c.take();
+        c.join(id, 1);
+        c.start(u64::from(id) - 1);
+        c.take();
+        // Half of the time the link closes long before the master knows why.
+        if id % 2 == 0 {
+            c.send(Event::ExecutorLinkClosed { link: LinkId(u64::from(id)) });
+            c.pass(3000);
+            c.take();
+        }
+        c.master_says(over(id, ExecutorState::Failed, Some(134)));
+    }
+    let lines = c.take();
+    assert_eq!(
+        lines.last().unwrap(),
+        "j1 failed: task 0 of stage 0 (1 tasks of []) failed 4 times, which is the limit (spark.task.maxFailures); the \
+         last time on executor 4 at h4: its executor died: gone (exit code 134)"
+    );
+    c.driver.assert_empty();
+}
+
+#[test]
+fn a_task_that_had_not_started_is_not_blamed_for_a_crash() {
+    let mut c = with_master(&[]);
+    c.submit(1, vec![stage(1, &[])]);
+    c.take();
+    for id in 1..=5 {
+        c.join(id, 1);
+        c.take();
+        c.master_says(over(id, ExecutorState::Failed, Some(134)));
+        c.expect(&[
+            &format!("Warn: executor {id} is FAILED (exit code 134): gone"),
+            &format!("x{id} close"),
+            "j1 s0.0: 0 run, 0 of 1",
+        ]);
+    }
+}
+
+#[test]
+fn a_silent_executor_is_lost() {
+    let mut c = with_master(&[1]);
+    c.submit(1, vec![stage(1, &[])]);
+    c.take();
+    c.pass(100_000);
+    c.say(1, TaskUp::Heartbeat);
+    c.pass(119_000);
+    assert!(c.take().iter().all(|line| line.starts_with("to master: Heartbeat")));
+    c.pass(6_000);
+    c.expect(&[
+        "Warn: executor 1 is given up: silent for 120 s (spark.network.timeout)",
+        "x1 close",
+        "to master: KillExecutors { executors: [exec-1], reason: \"silent for 120 s (spark.network.timeout)\" }",
+        "j1 s0.0: 0 run, 0 of 1",
+    ]);
+    c.register(1, 11, 1, &[0]);
+    c.expect(&[
+        "Warn: executor 1 at h1 was refused: executor 1 is not known to this driver, or was given up",
+        "x11 refused: executor 1 is not known to this driver, or was given up",
+        "x11 close",
+    ]);
+}
+
+#[test]
+fn a_task_that_does_not_end_costs_its_executor() {
+    let mut c = with_master(&[1]);
+    c.submit(1, vec![stage(1, &[])]);
+    c.send(Event::JobCancelled { job: hearth_core::JobId(1), reason: "enough".into() });
+    c.take();
+    for _ in 0..5 {
+        c.pass(6_000);
+        c.say(1, TaskUp::Heartbeat);
+    }
+    let lines: Vec<String> = c.take().into_iter().filter(|line| !line.contains("Heartbeat")).collect();
+    let why = "task 0 did not end within 30 s of being killed (hearth.task.reapTimeout)";
+    assert_eq!(
+        lines,
+        [
+            format!("Warn: executor 1 is given up: {why}"),
+            "x1 close".into(),
+            format!("to master: KillExecutors {{ executors: [exec-1], reason: \"{why}\" }}"),
+            "x1 close".into(),
+        ]
+    );
+    c.driver.assert_empty();
+}
+
+#[test]
+fn an_executor_that_leaves_takes_no_blame_along() {
+    let mut c = with_master(&[1, 1]);
+    c.submit(1, vec![stage(2, &[])]);
+    c.start(0);
+    c.take();
+    c.say(1, TaskUp::Leaving { reason: "told to".into() });
+    c.expect(&["Info: executor 1 leaves: told to", "x1 close", "j1 s0.0: 1 run, 0 of 2"]);
+    c.succeed(1);
+    c.expect(&["j1 result 1", "x2 launch #2 s0.0p0 again 1", "j1 s0.0: 1 run, 1 of 2"]);
+    c.news(2, TaskNews::Started);
+}
+
+#[test]
+fn strangers_are_looked_at() {
+    let mut c = with_master(&[]);
+    let mut said = registration(1, 1, &[]);
+    said.version = "0.0.1".into();
+    c.say(1, TaskUp::Register(said));
+    let versions = "version 0.0.1 cannot talk to version 0.1.0; install the same version on both sides";
+    c.expect(&[
+        &format!("Warn: executor 1 at h1 was refused: {versions}"),
+        &format!("x1 refused: {versions}"),
+        "x1 close",
+    ]);
+    c.register(1, 1, 0, &[]);
+    assert_eq!(c.take()[1], "x1 refused: malformed message: an executor needs at least one core");
+    c.say(5, TaskUp::Heartbeat);
+    c.expect(&["x5 close"]);
+    for id in 1..=1024 {
+        c.join(id, 1);
+    }
+    c.register(1025, 1025, 1, &[]);
+    assert!(c.take()[1].starts_with("x1025 refused: executors that the master has not spoken of is at its limit"));
+    c.master_says(AppDown::ExecutorGranted(super::grant(7, 1)));
+    c.join(1025, 1);
+    c.say(1025, TaskUp::Register(registration(1025, 1, &[])));
+    c.expect(&["Warn: executor 1025 registered twice on one link; the second one is ignored"]);
+}
+
+/// An executor that asks for outputs while they are being made again gives its task back; that is nobody's failure.
+#[test]
+fn a_task_whose_inputs_were_lost_is_given_back_without_blame() {
+    let mut c = with_master(&[1, 1]);
+    c.submit(1, vec![stage(1, &[]), stage(1, &[0])]);
+    c.succeed(0);
+    c.master_says(AppDown::WorkerRemoved { worker: "w1".parse().unwrap(), reason: "gone".into() });
+    c.take();
+    c.killed(1);
+    c.expect(&["x2 launch #2 s0.1p0", "j1 s0.1: 1 run, 0 of 1", "j1 s1.0: 0 run, 0 of 1"]);
+    c.succeed(2);
+    assert_eq!(c.take()[0], "x2 launch #3 s1.0p0 again 1");
+    c.killed(3);
+    assert!(c.take()[0].ends_with("failure 1 of 4: killed, and not by the driver: as told"));
+}
+
+#[test]
+fn an_executor_that_was_given_up_is_not_taken_back_by_its_grant() {
+    let mut c = with_master(&[1]);
+    c.say(1, TaskUp::Leaving { reason: "told to".into() });
+    c.take();
+    c.master_says(AppDown::ExecutorGranted(super::grant(1, 1)));
+    c.expect(&["to master: KillExecutors { executors: [exec-1], reason: \"the driver has given it up\" }"]);
+}

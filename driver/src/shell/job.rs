@@ -1,0 +1,136 @@
+//! A submitted job, as whoever submitted it sees it.
+
+use super::links::Links;
+use crate::machine::{Event, JobNews};
+use hearth_core::{JobId, StageId};
+use std::{fmt, sync::Arc};
+use tokio::sync::{mpsc, watch};
+
+/// Where a stage of a running job stands. `Display` is one line for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageProgress {
+    /// Which stage.
+    pub id: StageId,
+    /// What it does.
+    pub name: String,
+    /// Its newest attempt, from 0.
+    pub attempt: u32,
+    /// How many tasks it has.
+    pub tasks: u32,
+    /// How many of them run.
+    pub running: u32,
+    /// How many are done.
+    pub done: u32,
+    /// Nothing of it starts any more.
+    pub over: bool,
+}
+
+impl fmt::Display for StageProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stage {}: {}/{} tasks: {}", self.id, self.done, self.tasks, self.name)?;
+        if self.attempt > 0 {
+            write!(f, " (attempt {})", self.attempt + 1)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the performer puts a job's news.
+///
+/// The queue of results is bounded by what the machine lets run ahead of the reader
+/// ([`result_buffer_bytes`](crate::machine::DriverOptions::result_buffer_bytes)) and by each partition coming once;
+/// progress is only ever the newest.
+#[derive(Debug)]
+pub(super) struct JobSink {
+    results: mpsc::UnboundedSender<JobNews>,
+    stages: watch::Sender<Vec<StageProgress>>,
+    waiting: watch::Sender<Option<String>>,
+}
+
+impl JobSink {
+    /// Takes one piece of news; true when it was the last.
+    pub(super) fn take(&self, news: JobNews) -> bool {
+        let is_over = matches!(news, JobNews::Over(_));
+        match news {
+            JobNews::Stage { stage, name, attempt, tasks, running, done, over } => {
+                let progress = StageProgress { id: stage, name, attempt, tasks, running, done, over };
+                if running > 0 {
+                    self.waiting.send_if_modified(|waiting| waiting.take().is_some());
+                }
+                self.stages.send_modify(|stages| match stages.iter_mut().find(|known| known.id == stage) {
+                    Some(known) => *known = progress,
+                    None => stages.push(progress),
+                });
+            }
+            JobNews::Waiting { reason } => {
+                self.waiting.send_replace(Some(reason));
+            }
+            // Whoever submitted it may have gone.
+            news => drop(self.results.send(news)),
+        }
+        is_over
+    }
+}
+
+/// A submitted job. Dropping it cancels the job, if it still runs, and lets its results be forgotten.
+pub struct JobHandle {
+    job: JobId,
+    links: Arc<Links>,
+    results: mpsc::UnboundedReceiver<JobNews>,
+    stages: watch::Receiver<Vec<StageProgress>>,
+    waiting: watch::Receiver<Option<String>>,
+}
+
+impl fmt::Debug for JobHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobHandle").field("job", &self.job).finish_non_exhaustive()
+    }
+}
+
+impl JobHandle {
+    pub(super) fn new(job: JobId, links: Arc<Links>) -> (Self, JobSink) {
+        let (results, from_sink) = mpsc::unbounded_channel();
+        let (stages, stages_seen) = watch::channel(Vec::new());
+        let (waiting, waiting_seen) = watch::channel(None);
+        let handle = Self { job, links, results: from_sink, stages: stages_seen, waiting: waiting_seen };
+        (handle, JobSink { results, stages, waiting })
+    }
+
+    /// Its number.
+    pub const fn id(&self) -> JobId {
+        self.job
+    }
+
+    /// The next [`JobNews::Result`], in any order of partitions, or [`JobNews::Over`], the last. `None` after that, or
+    /// when the driver is gone.
+    pub async fn next(&mut self) -> Option<JobNews> {
+        self.results.recv().await
+    }
+
+    /// Says that the result of a partition has been taken, in the order of partitions: more tasks may run ahead.
+    pub async fn taken(&self, partition: u32) {
+        self.links.post(Event::ResultTaken { job: self.job, partition }).await;
+    }
+
+    /// Where each stage stands that has begun, in the order in which they did.
+    pub fn progress(&self) -> watch::Receiver<Vec<StageProgress>> {
+        self.stages.clone()
+    }
+
+    /// Why nothing of it runs, when that is so.
+    pub fn waiting(&self) -> watch::Receiver<Option<String>> {
+        self.waiting.clone()
+    }
+
+    /// Ends the job; its last news says so, with this reason.
+    pub async fn cancel(&self, reason: impl Into<String>) {
+        self.links.post(Event::JobCancelled { job: self.job, reason: reason.into() }).await;
+    }
+}
+
+impl Drop for JobHandle {
+    fn drop(&mut self) {
+        let (job, reason) = (self.job, "nobody waits for its results".to_owned());
+        self.links.post_later([Event::JobCancelled { job, reason }, Event::JobReleased { job }]);
+    }
+}

@@ -1,0 +1,50 @@
+//! What a driver's shell is told before it starts.
+
+use crate::machine::DriverOptions;
+use hearth_core::{
+    conf::{Conf, keys},
+    link::Dial,
+    messages::application::{AppDown, AppUp},
+};
+use std::sync::Arc;
+
+/// What a driver's shell is told before it starts.
+#[derive(Clone, Debug)]
+pub struct ShellOptions {
+    /// For the machine. The shell fills in the master's address and, when it listens, the driver's URL.
+    pub driver: DriverOptions,
+    /// Where executors reach the driver; a loopback address.
+    pub host: String,
+    /// The port that they reach it on: 0 takes a free one; `None` listens nowhere, for executors of this process only.
+    pub port: Option<u16>,
+    /// Who opens links to the master; `None` when there is no master and executors come by themselves.
+    pub dial: Option<Arc<dyn Dial<AppDown, AppUp>>>,
+}
+
+impl Default for ShellOptions {
+    fn default() -> Self {
+        Self { driver: DriverOptions::default(), host: "127.0.0.1".into(), port: Some(0), dial: None }
+    }
+}
+
+impl ShellOptions {
+    /// As configured; without a master.
+    pub fn from_conf(conf: &Conf) -> Self {
+        let mut driver = DriverOptions {
+            task_max_failures: conf.get(&keys::TASK_MAX_FAILURES),
+            stage_max_attempts: conf.get(&keys::STAGE_MAX_CONSECUTIVE_ATTEMPTS),
+            network_timeout: conf.get(&keys::NETWORK_TIMEOUT),
+            executor_grace: conf.get(&keys::JOB_EXECUTOR_GRACE),
+            reap_timeout: conf.get(&keys::TASK_REAP_TIMEOUT),
+            ..DriverOptions::default()
+        };
+        let spec = &mut driver.spec;
+        spec.name = conf.get(&keys::APP_NAME);
+        spec.cores_per_executor = conf.get(&keys::EXECUTOR_CORES);
+        spec.memory_per_executor_mib = conf.get(&keys::EXECUTOR_MEMORY);
+        spec.max_cores = conf.get(&keys::CORES_MAX);
+        spec.max_executors = conf.get(&keys::EXECUTOR_INSTANCES);
+        spec.conf = conf.pairs().clone();
+        Self { driver, host: conf.get(&keys::DRIVER_HOST), port: Some(conf.get(&keys::DRIVER_PORT)), dial: None }
+    }
+}

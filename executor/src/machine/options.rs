@@ -1,0 +1,53 @@
+//! What the executor's machine is told before it starts.
+
+use hearth_core::{ExecutorId, WorkerId};
+use std::time::Duration;
+
+/// Names and figures; `Default` holds the figures of the specification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutorOptions {
+    /// This executor.
+    pub executor: ExecutorId,
+    /// Its worker.
+    pub worker: WorkerId,
+    /// The name of its machine.
+    pub host: String,
+    /// Its task slots.
+    pub cores: u32,
+    /// How often to tell the driver that it lives (`spark.executor.heartbeatInterval`).
+    pub heartbeat_interval: Duration,
+    /// How long it lives on without a link (`hearth.executor.driverTimeout`).
+    pub driver_timeout: Duration,
+    /// How long a driver on an open link may leave the registration unanswered (`spark.network.timeout`). A silence after
+    /// that is not judged here: a driver without work has nothing to say. The transport's own probes find a peer that is
+    /// gone, and close the link.
+    pub silence_timeout: Duration,
+    /// The first pause before the driver is dialed again; doubled each time.
+    pub backoff_min: Duration,
+    /// The longest pause: a tenth of the driver's timeout, so that a driver that is back is not missed.
+    pub backoff_max: Duration,
+    /// Bytes of payloads that are kept for later tasks: dozens of ordinary stages (some 100 KiB), four of the largest
+    /// possible (15 MiB). Those that tasks use now are kept beyond it.
+    pub payload_cache_bytes: u64,
+    /// Bytes of map statuses that are kept for later tasks: those of a shuffle of 2000 by 2000 tasks are 32 MB. Those that
+    /// tasks wait with are kept beyond it.
+    pub statuses_cache_bytes: u64,
+}
+
+impl Default for ExecutorOptions {
+    fn default() -> Self {
+        Self {
+            executor: ExecutorId(0),
+            worker: "worker".parse().expect("a valid id"),
+            host: "localhost".into(),
+            cores: 1,
+            heartbeat_interval: Duration::from_secs(10),
+            driver_timeout: Duration::from_secs(20),
+            silence_timeout: Duration::from_secs(120),
+            backoff_min: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(2),
+            payload_cache_bytes: 64 << 20,
+            statuses_cache_bytes: 64 << 20,
+        }
+    }
+}

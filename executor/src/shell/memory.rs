@@ -1,0 +1,92 @@
+//! Memory: one pool for the tasks of an executor.
+
+use hearth_core::messages::task::TaskFailure;
+use hearth_plan::{TaskEnv, TaskEnvOptions};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
+
+/// What a process holds before any task: its code, runtimes, connections, functions. An idle executor stays below it.
+const BASE_MIB: u64 = 120;
+/// The least a pool has, so that a tiny grant can still run a small query: one batch of each operator.
+const LEAST_MIB: u64 = 32;
+
+/// Bytes of the pool, out of what the executor was granted.
+///
+/// As in Spark, a part of what remains is given to what operators account for; the rest is for what nobody does: batches
+/// on their way between operators, blocks in flight (48 MiB a task at most) and being decoded, output buffers of readers
+/// and writers of files, the allocator's waste.
+pub(super) fn pool_bytes(granted_mib: u64, fraction: f64) -> usize {
+    let rest = granted_mib.saturating_sub(BASE_MIB) as f64 * fraction;
+    let mib = (rest as u64).max(LEAST_MIB);
+    usize::try_from(mib << 20).unwrap_or(usize::MAX)
+}
+
+/// The pool, the spill directory and the functions, made when they are first needed.
+#[derive(Debug)]
+pub(super) struct Memory {
+    options: TaskEnvOptions,
+    env: Mutex<Option<TaskEnv>>,
+}
+
+impl Memory {
+    pub(super) const fn new(memory_bytes: usize, spill_dir: PathBuf) -> Self {
+        Self { options: TaskEnvOptions { memory_bytes, spill_dir }, env: Mutex::new(None) }
+    }
+
+    /// Of what exists already.
+    #[cfg(test)]
+    pub(super) fn of(env: TaskEnv) -> Self {
+        Self { env: Mutex::new(Some(env)), ..Self::new(0, PathBuf::new()) }
+    }
+
+    /// What tasks share. Takes some milliseconds the first time, during which other callers block. When it fails, the
+    /// next caller tries again.
+    pub(super) fn env(&self) -> Result<TaskEnv, TaskFailure> {
+        let mut made = self.env.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(env) = &*made {
+            return Ok(env.clone());
+        }
+        let dir = &self.options.spill_dir;
+        let disk = |message: String| TaskFailure::Disk { path: dir.display().to_string(), message };
+        fs::create_dir_all(dir).map_err(|e| disk(e.to_string()))?;
+        let env = TaskEnv::with_limits(self.options.clone()).map_err(|e| disk(e.strip_backtrace()))?;
+        Ok(made.insert(env).clone())
+    }
+
+    /// Says how large the pool is, which DataFusion's message does not.
+    pub(super) fn explain(&self, failure: TaskFailure) -> TaskFailure {
+        match failure {
+            TaskFailure::OutOfMemory(message) => TaskFailure::OutOfMemory(format!(
+                "{message} (the executor's pool has {} MiB for all its tasks; give it more with spark.executor.memory, or \
+                 fewer cores)",
+                self.options.memory_bytes >> 20
+            )),
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_is_a_part_of_what_the_process_may_have() {
+        assert_eq!(pool_bytes(1024, 0.6), 542 << 20);
+        assert_eq!(pool_bytes(64, 0.6), 32 << 20, "never nothing");
+        assert_eq!(pool_bytes(0, 0.6), 32 << 20);
+    }
+
+    #[test]
+    fn running_out_names_the_bound_and_what_to_do() {
+        let memory = Memory::new(100 << 20, "/nowhere".into());
+        let TaskFailure::OutOfMemory(text) = memory.explain(TaskFailure::OutOfMemory("sort wants 1 GB".into())) else {
+            panic!("another kind")
+        };
+        assert!(text.starts_with("sort wants 1 GB (the executor's pool has 100 MiB"), "{text}");
+        assert_eq!(memory.explain(TaskFailure::Query("q".into())), TaskFailure::Query("q".into()));
+    }
+}

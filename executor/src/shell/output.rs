@@ -1,0 +1,112 @@
+//! Where a task's rows go: blocks in files, or a result small enough to travel with the news of its success.
+//!
+//! Nothing is there before it is committed: a task that fails or is cancelled drops its writer, which removes its files.
+
+use super::task::Attempt;
+use bytes::{Bytes, BytesMut};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use hearth_blocks::{AsyncOutputWriter, Committed, OutputId, WriterOptions};
+use hearth_core::{
+    ShuffleId, TaskId,
+    messages::task::{BlockLocation, MapStatus, ResultBlock, TaskFailure, TaskOutput},
+};
+use hearth_plan::{TaskEnv, TaskRun};
+use std::path::Path;
+
+/// Bytes of a result that travels with its status.
+pub(super) const INLINE_LIMIT: usize = 1 << 20;
+
+/// What was written.
+pub(super) struct Written {
+    pub(super) output: TaskOutput,
+    pub(super) bytes: u64,
+    pub(super) bytes_spilled: u64,
+}
+
+/// Writes blocks, and spills what is buffered when the pool has no memory for it.
+struct BlockWriter {
+    writer: AsyncOutputWriter,
+    reservation: MemoryReservation,
+}
+
+impl BlockWriter {
+    fn new(dir: &Path, id: OutputId, partitions: u32, env: &TaskEnv) -> Self {
+        let reservation = MemoryConsumer::new(format!("output of {id}")).register(&env.runtime().memory_pool);
+        Self { writer: AsyncOutputWriter::create(dir, id, partitions, WriterOptions::default()), reservation }
+    }
+
+    async fn write(&mut self, partition: u32, bytes: Bytes) -> Result<(), TaskFailure> {
+        self.writer.write(partition, bytes).await?;
+        let buffered = usize::try_from(self.writer.buffered_bytes()).unwrap_or(usize::MAX);
+        if self.reservation.try_resize(buffered).is_err() {
+            self.writer.spill().await?;
+            self.reservation.free();
+        }
+        Ok(())
+    }
+
+    async fn commit(self) -> Result<Committed, TaskFailure> {
+        Ok(self.writer.commit().await?)
+    }
+}
+
+/// Writes a map task's blocks.
+pub(super) async fn write_map(
+    run: &mut TaskRun,
+    (shuffle, partitions): (ShuffleId, u32),
+    attempt: &Attempt<'_>,
+) -> Result<Written, TaskFailure> {
+    if run.output_partitions() != partitions {
+        return Err(TaskFailure::Query(format!(
+            "the plan gives {} blocks where shuffle {shuffle} has {partitions} reduce partitions; please report this with \
+             the query",
+            run.output_partitions()
+        )));
+    }
+    let id = OutputId::Map { shuffle, map_partition: attempt.partition, task: attempt.task };
+    let mut writer = BlockWriter::new(attempt.dir, id, partitions, attempt.env);
+    while let Some(chunk) = run.next().await {
+        let chunk = chunk?;
+        writer.write(chunk.partition, chunk.bytes).await?;
+    }
+    let Committed { sizes, bytes_spilled } = writer.commit().await?;
+    let bytes = sizes.iter().sum();
+    let location = attempt.location.clone();
+    let output = TaskOutput::Map(MapStatus { partition: attempt.partition, task: attempt.task, location, sizes });
+    Ok(Written { output, bytes, bytes_spilled })
+}
+
+/// Collects a result; one that grows too large for a message goes to a file.
+pub(super) async fn write_result(run: &mut TaskRun, attempt: &Attempt<'_>) -> Result<Written, TaskFailure> {
+    let mut inline = BytesMut::new();
+    while let Some(chunk) = run.next().await {
+        let bytes = chunk?.bytes;
+        if inline.len() + bytes.len() > INLINE_LIMIT {
+            return store_result(run, inline.freeze(), bytes, attempt).await;
+        }
+        inline.extend_from_slice(&bytes);
+    }
+    let bytes = inline.len() as u64;
+    let output = TaskOutput::Result(ResultBlock::Inline(inline.freeze()));
+    Ok(Written { output, bytes, bytes_spilled: 0 })
+}
+
+async fn store_result(
+    run: &mut TaskRun,
+    collected: Bytes,
+    next: Bytes,
+    attempt: &Attempt<'_>,
+) -> Result<Written, TaskFailure> {
+    let task: TaskId = attempt.task;
+    let mut writer = BlockWriter::new(attempt.dir, OutputId::Result { task }, 1, attempt.env);
+    writer.write(0, collected).await?;
+    writer.write(0, next).await?;
+    while let Some(chunk) = run.next().await {
+        writer.write(0, chunk?.bytes).await?;
+    }
+    let Committed { sizes, bytes_spilled } = writer.commit().await?;
+    let bytes = sizes.iter().sum();
+    let location: BlockLocation = attempt.location.clone();
+    let output = TaskOutput::Result(ResultBlock::Stored { task, location, bytes });
+    Ok(Written { output, bytes, bytes_spilled })
+}

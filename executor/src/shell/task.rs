@@ -1,0 +1,116 @@
+//! One task attempt, from its payload to its output.
+
+use super::{
+    memory::Memory,
+    output::{self, Written},
+    panics,
+    source::ShuffleSource,
+};
+use hearth_blocks::Fetcher;
+use hearth_core::{
+    ApplicationId, Payload, PayloadHash, TaskId,
+    messages::task::{BlockLocation, MapStatuses, TaskFailure, TaskLaunch, TaskMetrics, TaskOutput, TaskTarget},
+};
+use hearth_plan::{DecodedPayload, TaskEnv, run_task};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+/// Payloads that are kept decoded: a job seldom runs more stages at once. Each is some times as large as its bytes.
+const DECODED: usize = 4;
+
+/// Evaluates tasks. What they share is here.
+#[derive(Debug)]
+pub(super) struct Evaluator {
+    pub(super) application: ApplicationId,
+    /// Where outputs go, and where readers find them.
+    pub(super) dir: PathBuf,
+    pub(super) location: BlockLocation,
+    pub(super) fetcher: Fetcher,
+    pub(super) memory: Memory,
+    pub(super) decoded: Decoded,
+}
+
+/// What the writing of one attempt's output needs to know.
+pub(super) struct Attempt<'a> {
+    pub(super) task: TaskId,
+    pub(super) partition: u32,
+    pub(super) dir: &'a PathBuf,
+    pub(super) location: &'a BlockLocation,
+    pub(super) env: &'a TaskEnv,
+}
+
+impl Evaluator {
+    /// Runs one attempt. Dropping the future stops it and leaves nothing behind, unless it is in the middle of its commit.
+    pub(super) async fn run(
+        self: Arc<Self>,
+        launch: TaskLaunch,
+        payload: Payload,
+        inputs: Vec<Arc<MapStatuses>>,
+    ) -> Result<(TaskOutput, TaskMetrics), TaskFailure> {
+        let result = self.evaluate(launch, payload, inputs).await;
+        result.map_err(|failure| self.memory.explain(panics::locate(failure)))
+    }
+
+    async fn evaluate(
+        &self,
+        launch: TaskLaunch,
+        payload: Payload,
+        inputs: Vec<Arc<MapStatuses>>,
+    ) -> Result<(TaskOutput, TaskMetrics), TaskFailure> {
+        let started = Instant::now();
+        let env = self.memory.env()?;
+        let decoded = self.decoded.get(&payload)?;
+        let source = Arc::new(ShuffleSource::new(self.application.clone(), self.fetcher.clone(), inputs));
+        let mut run = run_task(&decoded, launch.partition, source.clone(), &env)?;
+        let (dir, location) = (&self.dir, &self.location);
+        let attempt = Attempt { task: launch.task, partition: launch.partition, dir, location, env: &env };
+        let written = match launch.target {
+            TaskTarget::Shuffle { shuffle, partitions } => {
+                output::write_map(&mut run, (shuffle, partitions), &attempt).await?
+            }
+            TaskTarget::Result => output::write_result(&mut run, &attempt).await?,
+        };
+        let Written { output, bytes, bytes_spilled } = written;
+        let metrics = TaskMetrics {
+            rows: run.rows(),
+            bytes_written: bytes,
+            bytes_read: source.bytes_read(),
+            bytes_spilled: bytes_spilled + run.bytes_spilled(),
+            run_millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        Ok((output, metrics))
+    }
+}
+
+/// The last payloads that were decoded, the latest at the end.
+#[derive(Debug, Default)]
+pub(super) struct Decoded(Mutex<Vec<(PayloadHash, Arc<DecodedPayload>)>>);
+
+impl Decoded {
+    fn get(&self, payload: &Payload) -> Result<Arc<DecodedPayload>, TaskFailure> {
+        if let Some(found) = self.find(payload.hash()) {
+            return Ok(found);
+        }
+        // Outside of the lock: two tasks may decode the same payload at once, which costs less than waiting for another.
+        let decoded = Arc::new(DecodedPayload::decode(payload)?);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(hash, _)| *hash != payload.hash());
+        if kept.len() == DECODED {
+            kept.remove(0);
+        }
+        kept.push((payload.hash(), decoded.clone()));
+        Ok(decoded)
+    }
+
+    fn find(&self, hash: PayloadHash) -> Option<Arc<DecodedPayload>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = kept.iter().position(|(h, _)| *h == hash)?;
+        let found = kept.remove(place);
+        let decoded = found.1.clone();
+        kept.push(found);
+        Some(decoded)
+    }
+}

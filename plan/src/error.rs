@@ -1,0 +1,90 @@
+//! Why a statement cannot be planned.
+
+use datafusion::common::{DataFusionError, Diagnostic};
+use std::path::PathBuf;
+
+/// Why a statement, or a table, cannot be used. Each is for people, and says what to do next where that is known.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The text is not SQL.
+    #[error("{0}")]
+    Syntax(String),
+    /// It is SQL, but names or types do not fit.
+    #[error("{0}")]
+    Query(String),
+    /// It is fine, and cannot be run here.
+    #[error("{0} is not supported yet")]
+    Unsupported(String),
+    /// A table's file or folder.
+    #[error("{}: {message}", path.display())]
+    Input {
+        /// Which.
+        path: PathBuf,
+        /// What was expected of it.
+        message: String,
+    },
+    /// What its tasks compute does not fit into a message.
+    #[error(
+        "stage {stage} takes {bytes} bytes to describe, over the limit of {limit}: tables made by VALUES or CREATE TABLE \
+         travel inside it; put large ones into a file and register that"
+    )]
+    TooLarge {
+        /// What the stage is called.
+        stage: String,
+        /// How large it is.
+        bytes: usize,
+        /// How large it may be.
+        limit: usize,
+    },
+    /// A mistake of ours or of DataFusion's.
+    #[error("internal error: {0}; please report this with the query")]
+    Internal(String),
+}
+
+impl PlanError {
+    pub(crate) fn input(path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
+        Self::Input { path: path.into(), message: message.into() }
+    }
+}
+
+impl From<DataFusionError> for PlanError {
+    fn from(error: DataFusionError) -> Self {
+        let text = describe(&error);
+        match error.find_root() {
+            DataFusionError::SQL(..) => Self::Syntax(text),
+            DataFusionError::NotImplemented(what) => Self::Unsupported(what.clone()),
+            DataFusionError::Internal(_) => Self::Internal(text),
+            _ => Self::Query(text),
+        }
+    }
+}
+
+/// The message, with the position and the hints of its diagnostic, as far as the message lacks them.
+fn describe(error: &DataFusionError) -> String {
+    match error {
+        DataFusionError::Diagnostic(_, inner) => with_diagnostic(describe(inner), error.diagnostic()),
+        DataFusionError::Context(_, inner) => describe(inner),
+        DataFusionError::Shared(inner) => describe(inner),
+        DataFusionError::SQL(parser, _) => {
+            let message = parser.to_string();
+            format!("syntax error: {}", message.strip_prefix("sql parser error: ").unwrap_or(&message))
+        }
+        DataFusionError::Collection(errors) => errors.iter().map(describe).collect::<Vec<_>>().join("; "),
+        other => other.strip_backtrace(),
+    }
+}
+
+fn with_diagnostic(mut message: String, diagnostic: Option<&Diagnostic>) -> String {
+    let Some(diagnostic) = diagnostic else { return message };
+    if let Some(span) = diagnostic.span {
+        message.push_str(&format!(" at Line: {}, Column: {}", span.start.line, span.start.column));
+    }
+    let hints = diagnostic.notes.iter().map(|n| &n.message).chain(diagnostic.helps.iter().map(|h| &h.message));
+    for hint in hints {
+        if !message.contains(hint.as_str()) {
+            message.push_str("; ");
+            message.push_str(hint);
+        }
+    }
+    message
+}

@@ -1,0 +1,250 @@
+//! DataFusion's errors as a task's typed failure.
+//!
+//! A failure that arose in Hearth (a fetch that failed, say) travels through DataFusion's operators as
+//! `DataFusionError::External` and is found again here, however deep operators wrapped it. Everything else is sorted by
+//! one question: would the same task fail in the same way if it ran again? Then it is the query's, or its input's, own
+//! fault and retrying is waste.
+
+use crate::exchange::ExchangeReaderExec;
+use arrow::error::ArrowError;
+use datafusion::{
+    common::{
+        DataFusionError,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
+    datasource::{physical_plan::FileScanConfig, source::DataSourceExec},
+    parquet::errors::ParquetError,
+    physical_plan::ExecutionPlan,
+};
+use hearth_core::messages::task::TaskFailure;
+use std::{error::Error, io, sync::Arc};
+
+/// Errors that may be wrapped in one another; more is a cycle, or nobody's intention.
+const MAX_DEPTH: usize = 64;
+
+/// The typed failure that an error of DataFusion stands for.
+pub fn failure_of(error: &DataFusionError) -> TaskFailure {
+    classify(error, error, MAX_DEPTH)
+}
+
+/// `error` is, or is wrapped by, `outermost`, whose message has all the context.
+fn classify(error: &DataFusionError, outermost: &DataFusionError, depth: usize) -> TaskFailure {
+    let query = || TaskFailure::Query(text(outermost));
+    let Some(depth) = depth.checked_sub(1) else { return query() };
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => classify(inner, outermost, depth),
+        DataFusionError::Shared(inner) => classify(inner, outermost, depth),
+        DataFusionError::Collection(errors) => {
+            let failures: Vec<_> = errors.iter().map(|e| classify(e, outermost, depth)).collect();
+            // One that may pass makes all of them worth another try.
+            let passing = failures.iter().find(|f| !matches!(f, TaskFailure::Query(_)));
+            passing.or(failures.first()).cloned().unwrap_or_else(query)
+        }
+        DataFusionError::External(inner) => dig(inner.as_ref(), outermost, depth),
+        DataFusionError::ArrowError(inner, _) => dig(inner.as_ref(), outermost, depth),
+        DataFusionError::ParquetError(inner) => dig(inner.as_ref(), outermost, depth),
+        DataFusionError::ObjectStore(inner) => dig(inner.as_ref(), outermost, depth),
+        DataFusionError::IoError(inner) => dig(inner, outermost, depth),
+        DataFusionError::ResourcesExhausted(message) => TaskFailure::OutOfMemory(message.clone()),
+        DataFusionError::ExecutionJoin(join) if join.is_panic() => TaskFailure::Panicked(join.to_string()),
+        DataFusionError::ExecutionJoin(_) => TaskFailure::Transient(text(outermost)),
+        // The query, its plan, or a mistake of DataFusion's: all the same the next time.
+        DataFusionError::SQL(..)
+        | DataFusionError::NotImplemented(_)
+        | DataFusionError::Internal(_)
+        | DataFusionError::Plan(_)
+        | DataFusionError::Configuration(_)
+        | DataFusionError::SchemaError(..)
+        | DataFusionError::Execution(_)
+        | DataFusionError::Substrait(_)
+        | DataFusionError::Ffi(_) => query(),
+    }
+}
+
+/// Looks into an error of any type.
+fn dig(error: &(dyn Error + 'static), outermost: &DataFusionError, depth: usize) -> TaskFailure {
+    let passing = || TaskFailure::Transient(text(outermost));
+    let Some(depth) = depth.checked_sub(1) else { return passing() };
+    if let Some(failure) = error.downcast_ref::<TaskFailure>() {
+        return failure.clone();
+    }
+    if let Some(error) = error.downcast_ref::<DataFusionError>() {
+        return classify(error, outermost, depth);
+    }
+    if let Some(error) = error.downcast_ref::<Arc<DataFusionError>>() {
+        return classify(error, outermost, depth);
+    }
+    if let Some(error) = error.downcast_ref::<ArrowError>() {
+        return of_arrow(error, outermost, depth);
+    }
+    if let Some(error) = error.downcast_ref::<ParquetError>() {
+        return match error {
+            ParquetError::External(inner) => dig(inner.as_ref(), outermost, depth),
+            _ => TaskFailure::Query(text(outermost)),
+        };
+    }
+    if let Some(error) = error.downcast_ref::<object_store::Error>() {
+        return match error {
+            object_store::Error::NotFound { path, .. } => TaskFailure::Query(format!("/{path}: no such file")),
+            _ => error.source().map_or_else(passing, |inner| dig(inner, outermost, depth)),
+        };
+    }
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return of_io(error, outermost, depth);
+    }
+    error.source().map_or_else(passing, |inner| dig(inner, outermost, depth))
+}
+
+fn of_arrow(error: &ArrowError, outermost: &DataFusionError, depth: usize) -> TaskFailure {
+    match error {
+        ArrowError::ExternalError(inner) => dig(inner.as_ref(), outermost, depth),
+        ArrowError::IoError(_, inner) => of_io(inner, outermost, depth),
+        ArrowError::MemoryError(message) => TaskFailure::OutOfMemory(message.clone()),
+        // IPC is what spilled rows are kept in: a file of ours that does not read back.
+        ArrowError::IpcError(_) => TaskFailure::Transient(text(outermost)),
+        _ => TaskFailure::Query(text(outermost)),
+    }
+}
+
+fn of_io(error: &io::Error, outermost: &DataFusionError, depth: usize) -> TaskFailure {
+    match error.kind() {
+        io::ErrorKind::NotFound => TaskFailure::Query(text(outermost)),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            TaskFailure::Disk { path: "the executor's spill directory".into(), message: text(outermost) }
+        }
+        _ => match error.get_ref() {
+            Some(inner) => dig(inner, outermost, depth),
+            None => TaskFailure::Transient(text(outermost)),
+        },
+    }
+}
+
+fn text(error: &DataFusionError) -> String {
+    error.strip_backtrace()
+}
+
+/// How many files a message names.
+const NAMED_FILES: usize = 3;
+
+/// The files that a task reads. Readers of files do not say which one is broken; a task reads few of them.
+pub(crate) struct InFiles {
+    files: Vec<String>,
+    /// A task that reads exchanges too has other sources of bad data.
+    only: bool,
+}
+
+impl InFiles {
+    /// Those that a plan reads.
+    pub(crate) fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
+        let mut found = Self { files: Vec::new(), only: true };
+        // The closure never fails.
+        let _ = plan.apply(|node| {
+            found.only &= !node.is::<ExchangeReaderExec>();
+            let source = node.downcast_ref::<DataSourceExec>().map(DataSourceExec::data_source);
+            if let Some(scan) = source.and_then(|s| s.downcast_ref::<FileScanConfig>()) {
+                let files = scan.file_groups.iter().flat_map(|group| group.files());
+                found.files.extend(files.map(|f| format!("/{}", f.object_meta.location)));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        found.files.sort();
+        found.files.dedup();
+        found
+    }
+
+    /// Adds the files to a failure of the input's, when it does not name one.
+    pub(crate) fn name_in(&self, failure: TaskFailure) -> TaskFailure {
+        match failure {
+            TaskFailure::Query(message) if !self.files.is_empty() && of_input(&message) => {
+                if self.files.iter().any(|f| message.contains(f)) {
+                    return TaskFailure::Query(message);
+                }
+                let among = if self.files.len() == 1 && self.only { "reading" } else { "reading one of" };
+                let mut named = self.files.iter().take(NAMED_FILES).cloned().collect::<Vec<_>>().join(", ");
+                if self.files.len() > NAMED_FILES {
+                    named.push_str(", …");
+                }
+                TaskFailure::Query(format!("{message} ({among} {named})"))
+            }
+            other => other,
+        }
+    }
+}
+
+/// Whether a message is about the form of a file, by the words that the readers of files begin theirs with.
+fn of_input(message: &str) -> bool {
+    ["Parquet error", "Csv error", "Json error", "Parser error", "EOF", "External: "]
+        .iter()
+        .any(|w| message.contains(w))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hearth_core::{ShuffleId, TaskId, messages::task::BlockLocation, messages::worker::Address};
+
+    fn fetch_failed() -> TaskFailure {
+        TaskFailure::FetchFailed {
+            shuffle: ShuffleId(1),
+            map_partition: 2,
+            map_task: TaskId(3),
+            location: BlockLocation {
+                worker: "worker-1".parse().unwrap(),
+                executor: None,
+                address: Address { host: "127.0.0.1".into(), port: 7 },
+                directory: "/var/hearth".into(),
+            },
+            message: "connection refused".into(),
+        }
+    }
+
+    #[test]
+    fn a_failure_of_ours_is_found_however_deep() {
+        let external = || DataFusionError::External(Box::new(fetch_failed()));
+        let wrapped = [
+            external(),
+            external().context("while joining").context("while sorting"),
+            DataFusionError::Shared(Arc::new(external())),
+            DataFusionError::External(Box::new(external())),
+            DataFusionError::External(Box::new(Arc::new(external()))),
+            DataFusionError::ArrowError(Box::new(ArrowError::ExternalError(Box::new(external()))), None),
+            DataFusionError::ArrowError(Box::new(ArrowError::ExternalError(Box::new(fetch_failed()))), None),
+            DataFusionError::ParquetError(Box::new(ParquetError::External(Box::new(external())))),
+            DataFusionError::IoError(io::Error::other(external())),
+            DataFusionError::Collection(vec![DataFusionError::Plan("p".into()), external()]),
+        ];
+        for error in wrapped {
+            assert_eq!(failure_of(&error), fetch_failed(), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn errors_are_sorted_by_whether_they_may_pass() {
+        let arrow = |e| DataFusionError::ArrowError(Box::new(e), None);
+        let query = [
+            arrow(ArrowError::DivideByZero),
+            arrow(ArrowError::CastError("Cannot cast string 'x' to Int64".into())),
+            DataFusionError::ParquetError(Box::new(ParquetError::EOF("file too short".into()))),
+            DataFusionError::Execution("e".into()),
+            DataFusionError::IoError(io::ErrorKind::NotFound.into()),
+        ];
+        for error in query {
+            assert!(matches!(failure_of(&error), TaskFailure::Query(_)), "{error:?}");
+        }
+        let passing = [
+            DataFusionError::IoError(io::ErrorKind::ConnectionReset.into()),
+            DataFusionError::External("no idea".into()),
+            arrow(ArrowError::IpcError("i".into())),
+        ];
+        for error in passing {
+            assert!(matches!(failure_of(&error), TaskFailure::Transient(_)), "{error:?}");
+        }
+        let full = DataFusionError::IoError(io::ErrorKind::StorageFull.into());
+        assert!(matches!(failure_of(&full), TaskFailure::Disk { .. }));
+        let memory = DataFusionError::ResourcesExhausted("r".into()).context("c");
+        assert_eq!(failure_of(&memory), TaskFailure::OutOfMemory("r".into()));
+        let missing = object_store::Error::NotFound { path: "tmp/a.csv".into(), source: "gone".into() };
+        let missing = failure_of(&DataFusionError::ObjectStore(Box::new(missing)));
+        assert_eq!(missing, TaskFailure::Query("/tmp/a.csv: no such file".into()));
+    }
+}

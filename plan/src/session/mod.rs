@@ -1,0 +1,231 @@
+//! SQL text and tables to plans.
+//!
+//! ```text
+//! text ──statements──> Statement ──plan──> Planned::Query   a stage graph, for executors
+//!                                    └───> Planned::Local   rows, already computed here
+//! ```
+//!
+//! What holds:
+//! - Catalogue statements (SHOW, DESCRIBE, SET, CREATE …, EXPLAIN) run here, and change this session only.
+//! - Whatever a user sets, `pin` keeps the settings that plans of several processes rely on.
+//! - A file that is missing, empty, cut off or of another format is named when its table is registered, not when a task
+//!   stumbles over it.
+
+mod local;
+mod statement;
+mod tables;
+
+pub use statement::Statement;
+
+use crate::{
+    PlanError,
+    stages::{StageText, TableNames, cut},
+    tpch,
+};
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::{
+    common::{config::ConfigOptions, tree_node::TreeNodeRecursion},
+    datasource::{listing::ListingTable, source_as_provider},
+    execution::{SessionStateBuilder, runtime_env::RuntimeEnv, session_state::SessionState},
+    logical_expr::{LogicalPlan, Statement as Command},
+    physical_plan::ExecutionPlan,
+    prelude::{SessionConfig, SessionContext},
+};
+use hearth_core::StageGraph;
+use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc};
+
+/// How a session plans.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// Partitions of a shuffle, and of a scan at most.
+    pub partitions: usize,
+    /// Rows of a batch.
+    pub batch_size: usize,
+    /// What statements that run in the driver may use; DataFusion's default when not given.
+    pub runtime: Option<Arc<RuntimeEnv>>,
+    /// Settings of DataFusion by their full names (`datafusion.execution.time_zone`).
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Default for SessionOptions {
+    /// 8 partitions, so that a few executors of a few cores are busy, and DataFusion's 8,192 rows.
+    fn default() -> Self {
+        Self { partitions: 8, batch_size: 8192, runtime: None, settings: BTreeMap::new() }
+    }
+}
+
+/// A statement that is ready to run, or has run.
+#[derive(Debug)]
+pub enum Planned {
+    /// To be run by executors.
+    Query {
+        /// Its stages.
+        graph: StageGraph,
+        /// The columns of its result.
+        schema: SchemaRef,
+        /// Its stages for people.
+        explain: String,
+    },
+    /// Done.
+    Local(Vec<RecordBatch>, SchemaRef),
+}
+
+/// The tables, variables and functions that the statements of one user see.
+pub struct SqlSession {
+    context: SessionContext,
+}
+
+impl SqlSession {
+    /// A session that knows the `tpch` catalog.
+    pub fn new(options: SessionOptions) -> Result<Self, PlanError> {
+        let mut config = SessionConfig::new();
+        let settings = config.options_mut();
+        for (key, value) in &options.settings {
+            settings.set(key, value)?;
+        }
+        settings.execution.target_partitions = options.partitions.max(1);
+        settings.execution.planning_concurrency = 1;
+        let batch_size = NonZeroUsize::new(options.batch_size.max(1)).unwrap_or(NonZeroUsize::MIN);
+        settings.set("datafusion.execution.batch_size", &batch_size.to_string())?;
+        settings.catalog.information_schema = true;
+        settings.sql_parser.collect_spans = true;
+        pin(settings);
+        let mut state = SessionStateBuilder::new().with_config(config).with_default_features();
+        if let Some(runtime) = options.runtime {
+            state = state.with_runtime_env(runtime);
+        }
+        let context = SessionContext::new_with_state(state.build());
+        context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
+        Ok(Self { context })
+    }
+
+    /// The session of DataFusion underneath, to register tables of other kinds.
+    pub const fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// The statements of a text, in order.
+    pub fn statements(&self, sql: &str) -> Result<Vec<Statement>, PlanError> {
+        statement::split(&self.context.state(), sql)
+    }
+
+    /// Plans a text of one statement.
+    pub async fn plan(&self, sql: &str) -> Result<Planned, PlanError> {
+        let mut statements = self.statements(sql)?;
+        match (statements.pop(), statements.len()) {
+            (Some(statement), 0) => self.plan_statement(&statement).await,
+            (None, _) => Err(PlanError::Syntax("there is no statement in the text".into())),
+            (Some(_), n) => Err(PlanError::Syntax(format!("expected one statement, found {}", n + 1))),
+        }
+    }
+
+    /// Plans a statement, or runs it if it is one for the driver.
+    pub async fn plan_statement(&self, statement: &Statement) -> Result<Planned, PlanError> {
+        self.plan_logical(statement).await.map_err(|e| self.hint(e))
+    }
+
+    async fn plan_logical(&self, statement: &Statement) -> Result<Planned, PlanError> {
+        let state = self.context.state();
+        let plan = state.statement_to_plan(statement.inner().clone()).await?;
+        match plan {
+            LogicalPlan::Dml(dml) => Err(PlanError::Unsupported(format!("{} of a table", dml.op))),
+            LogicalPlan::Copy(_) => Err(PlanError::Unsupported("COPY".into())),
+            LogicalPlan::Analyze(_) => Err(PlanError::Unsupported("EXPLAIN ANALYZE".into())),
+            LogicalPlan::Explain(explain) => {
+                let stages = self.explain_stages(&explain.plan).await;
+                self.explain(LogicalPlan::Explain(explain), stages).await
+            }
+            LogicalPlan::Statement(Command::Execute(_)) => {
+                let prepared = self.context.execute_logical_plan(plan).await?;
+                self.query(&prepared.into_unoptimized_plan()).await
+            }
+            plan @ (LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) | LogicalPlan::DescribeTable(_)) => {
+                self.run_here(plan).await
+            }
+            plan => self.query(&plan).await,
+        }
+    }
+
+    /// Cuts a query, or runs it here if it asks about this session.
+    async fn query(&self, plan: &LogicalPlan) -> Result<Planned, PlanError> {
+        let (state, physical) = self.physical(plan).await?;
+        if local::reads_session(&physical) {
+            return self.run_physical_here(physical).await;
+        }
+        let (graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx())?;
+        Ok(Planned::Query { graph, schema: physical.schema(), explain: render(&texts) })
+    }
+
+    async fn physical(&self, plan: &LogicalPlan) -> Result<(SessionState, Arc<dyn ExecutionPlan>), PlanError> {
+        let mut state = self.context.state();
+        pin(state.config_mut().options_mut());
+        let physical = state.create_physical_plan(plan).await?;
+        Ok((state, physical))
+    }
+
+    /// What EXPLAIN says of a plan's stages; the reason if it cannot be cut.
+    async fn explain_stages(&self, plan: &LogicalPlan) -> String {
+        match self.physical(plan).await {
+            Ok((_, physical)) if local::reads_session(&physical) => "runs in the driver".into(),
+            Ok((state, physical)) => match cut(&physical, &table_names(plan), &state.task_ctx()) {
+                Ok((_, texts)) => render(&texts),
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+impl fmt::Debug for SqlSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlSession").field("id", &self.context.session_id()).finish_non_exhaustive()
+    }
+}
+
+/// The settings that plans of several processes rely on.
+fn pin(settings: &mut ConfigOptions) {
+    let optimizer = &mut settings.optimizer;
+    // Only exchanges that change where rows belong are worth a stage; tasks are what spreads work.
+    optimizer.enable_round_robin_repartition = false;
+    optimizer.repartition_file_scans = true;
+    // A filter that is filled while the query runs does not reach scans in other processes.
+    optimizer.enable_dynamic_filter_pushdown = false;
+    optimizer.enable_topk_dynamic_filter_pushdown = false;
+    optimizer.enable_join_dynamic_filter_pushdown = false;
+    optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    // A build side that is collected although it could be partitioned is read by every task. From estimates alone that is
+    // too bold.
+    optimizer.hash_join_single_partition_threshold = 0;
+    optimizer.hash_join_single_partition_threshold_rows = 0;
+    // An interleave wants to see the hash partitioning of its inputs, which readers do not show.
+    optimizer.prefer_existing_union = true;
+    // Both plan operators that have no form in which they could travel.
+    optimizer.enable_piecewise_merge_join = false;
+    optimizer.enable_window_topn = false;
+    // Subqueries that give several rows must fail, which only the operator checks.
+    optimizer.enable_physical_uncorrelated_scalar_subquery = true;
+    // Tasks are the partitions of several plan instances: there is nobody to steal from.
+    settings.execution.enable_file_stream_work_stealing = false;
+}
+
+/// The tables of files that a plan scans.
+fn table_names(plan: &LogicalPlan) -> TableNames {
+    let mut names = TableNames::default();
+    // The closure never fails.
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(listing) = provider.downcast_ref::<ListingTable>()
+        {
+            for path in listing.table_paths() {
+                names.insert(path.prefix().as_ref(), scan.table_name.table());
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    names
+}
+
+fn render(texts: &[StageText]) -> String {
+    texts.iter().rev().map(|t| format!("{}\n{}", t.title, t.plan)).collect::<Vec<_>>().join("\n")
+}

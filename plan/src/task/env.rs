@@ -1,0 +1,107 @@
+//! What all tasks of one process share.
+
+use datafusion::{
+    common::Result,
+    execution::{
+        SessionStateDefaults, TaskContext,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::{FairSpillPool, TrackConsumersPool},
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
+    },
+    logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF},
+    prelude::SessionConfig,
+};
+use std::{collections::HashMap, fmt, num::NonZeroUsize, path::PathBuf, sync::Arc};
+
+/// How many of the largest consumers an out-of-memory message names.
+const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
+/// What tasks may use.
+#[derive(Clone, Debug)]
+pub struct TaskEnvOptions {
+    /// Bytes of memory for the rows that operators hold, all tasks together.
+    pub memory_bytes: usize,
+    /// Where operators spill to. Created at the first spill, in a directory that exists; files go when they were read.
+    pub spill_dir: PathBuf,
+}
+
+/// The memory pool, the spill directory and the functions that tasks share. Cheap to clone.
+#[derive(Clone)]
+pub struct TaskEnv {
+    runtime: Arc<RuntimeEnv>,
+    functions: Arc<Functions>,
+}
+
+struct Functions {
+    scalar: HashMap<String, Arc<ScalarUDF>>,
+    higher_order: HashMap<String, Arc<HigherOrderUDF>>,
+    aggregate: HashMap<String, Arc<AggregateUDF>>,
+    window: HashMap<String, Arc<WindowUDF>>,
+}
+
+impl TaskEnv {
+    /// With a memory pool that gives every spilling operator its fair share, and spilling to a directory of its own.
+    pub fn with_limits(options: TaskEnvOptions) -> Result<Self> {
+        let pool = TrackConsumersPool::new(FairSpillPool::new(options.memory_bytes), NAMED_CONSUMERS);
+        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![options.spill_dir]));
+        let runtime =
+            RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk).build_arc()?;
+        Ok(Self::new(runtime))
+    }
+
+    /// Over a runtime that exists already.
+    pub fn new(runtime: Arc<RuntimeEnv>) -> Self {
+        let mut functions = Functions {
+            scalar: HashMap::new(),
+            higher_order: HashMap::new(),
+            aggregate: HashMap::new(),
+            window: HashMap::new(),
+        };
+        macro_rules! register {
+            ($all:expr, $into:expr) => {
+                for function in $all {
+                    for alias in function.aliases() {
+                        $into.insert(alias.clone(), Arc::clone(&function));
+                    }
+                    $into.insert(function.name().to_owned(), function);
+                }
+            };
+        }
+        register!(SessionStateDefaults::default_scalar_functions(), functions.scalar);
+        register!(SessionStateDefaults::default_higher_order_functions(), functions.higher_order);
+        register!(SessionStateDefaults::default_aggregate_functions(), functions.aggregate);
+        register!(SessionStateDefaults::default_window_functions(), functions.window);
+        Self { runtime, functions: Arc::new(functions) }
+    }
+
+    /// The runtime.
+    pub const fn runtime(&self) -> &Arc<RuntimeEnv> {
+        &self.runtime
+    }
+
+    /// Bytes that the operators of all tasks hold now.
+    pub fn memory_used(&self) -> usize {
+        self.runtime.memory_pool.reserved()
+    }
+
+    /// The context of one task.
+    pub(crate) fn context(&self, config: SessionConfig) -> TaskContext {
+        let Functions { scalar, higher_order, aggregate, window } = &*self.functions;
+        TaskContext::new(
+            None,
+            String::new(),
+            config,
+            scalar.clone(),
+            higher_order.clone(),
+            aggregate.clone(),
+            window.clone(),
+            Arc::clone(&self.runtime),
+        )
+    }
+}
+
+impl fmt::Debug for TaskEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskEnv").field("memory_used", &self.memory_used()).finish_non_exhaustive()
+    }
+}

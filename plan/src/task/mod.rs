@@ -1,0 +1,144 @@
+//! One task: a payload and a partition in, chunks of blocks out.
+//!
+//! ```text
+//! DecodedPayload ──decode──> fresh plan ──specialise(p)──> plan of one partition ──execute──> batches
+//!                                                                                               │
+//!                 chunks (reduce partition, bytes) <──IPC, LZ4── coalesced slices <──hash───────┘
+//! ```
+//!
+//! What holds:
+//! - Every attempt has a plan of its own, so that no operator ever sees partitions that are not this task's.
+//! - The chunks of one reduce partition, put one after the other, are one Arrow IPC stream. A reduce partition without
+//!   rows has no chunks; a result always has its one stream, so that its schema is known.
+//! - Rows keep their order inside a reduce partition.
+//! - Memory for rows that wait for their block is reserved in the pool; when the pool refuses, rows are written earlier,
+//!   in smaller batches. They never fail a task.
+//! - Dropping a [`TaskRun`] stops it, at the next batch at the latest.
+//!
+//! Panics are the caller's to catch: it owns the thread.
+
+mod buffers;
+mod env;
+mod output;
+pub(crate) mod specialise;
+
+pub use env::{TaskEnv, TaskEnvOptions};
+
+use crate::{
+    BlockSource, DecodedPayload,
+    exchange::Blocks,
+    failure::{InFiles, failure_of},
+    payload::{FreshPlan, Output},
+};
+use bytes::Bytes;
+use datafusion::{
+    common::{
+        Result, plan_err,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
+    physical_plan::{ExecutionPlan, coalesce_partitions::CoalescePartitionsExec},
+};
+use futures::{StreamExt, stream::BoxStream};
+use hearth_core::messages::task::TaskFailure;
+use output::{Layout, TaskOutput};
+use specialise::{partitions, specialise};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// A piece of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// The reduce partition whose block it continues; 0 for a result and for a single block.
+    pub partition: u32,
+    /// What it continues with.
+    pub bytes: Bytes,
+}
+
+/// A task while it runs. Nothing runs but while [`TaskRun::next`] is polled, except for what DataFusion spawns, which
+/// ends with it.
+pub struct TaskRun {
+    chunks: BoxStream<'static, Result<Chunk, TaskFailure>>,
+    output_partitions: u32,
+    rows: Arc<AtomicU64>,
+    plan: Arc<dyn ExecutionPlan>,
+}
+
+impl TaskRun {
+    /// The next piece of the output; nothing at its end. After a failure nothing follows.
+    pub async fn next(&mut self) -> Option<Result<Chunk, TaskFailure>> {
+        self.chunks.next().await
+    }
+
+    /// How many blocks it writes: 1 for a result.
+    pub const fn output_partitions(&self) -> u32 {
+        self.output_partitions
+    }
+
+    /// Rows that came out so far.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that operators spilled to disk so far.
+    pub fn bytes_spilled(&self) -> u64 {
+        let mut spilled = 0;
+        // The closure never fails.
+        let _ = self.plan.apply(|node| {
+            let bytes = node.metrics().and_then(|m| m.spilled_bytes()).unwrap_or(0);
+            spilled += bytes as u64;
+            Ok(TreeNodeRecursion::Continue)
+        });
+        spilled
+    }
+}
+
+impl fmt::Debug for TaskRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaskRun({} partitions, {} rows so far)", self.output_partitions, self.rows())
+    }
+}
+
+/// Starts computing partition `partition` of a stage. It reads its inputs from `source`.
+pub fn run_task(
+    payload: &DecodedPayload,
+    partition: u32,
+    source: Arc<dyn BlockSource>,
+    env: &TaskEnv,
+) -> Result<TaskRun, TaskFailure> {
+    start(payload, partition, source, env).map_err(|e| failure_of(&e))
+}
+
+fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>, env: &TaskEnv) -> Result<TaskRun> {
+    let config = payload.config().clone().with_extension(Arc::new(Blocks(source)));
+    let context = Arc::new(env.context(config));
+    let FreshPlan { plan, partitioning } = payload.plan(&context)?;
+    let schema = plan.schema();
+    let plan = if payload.whole() { whole(plan, partition)? } else { specialise(&plan, partition as usize)? };
+    let layout = match (payload.output(), partitioning) {
+        (Output::Result, _) => Layout::Result,
+        (Output::Single, _) => Layout::Single,
+        (Output::Hash, Some(partitioning)) => Layout::Hash(partitioning),
+        (Output::Hash, None) => return plan_err!("a stage with hash output without its partitioning"),
+    };
+    let batches = plan.execute(0, Arc::clone(&context))?;
+    let rows = Arc::new(AtomicU64::new(0));
+    let output = TaskOutput::try_new(layout, schema, &context, Arc::clone(&rows))?;
+    let output_partitions = output.partitions();
+    let files = InFiles::of(&plan);
+    let chunks = output.write(batches).map(move |chunk| chunk.map_err(|e| files.name_in(failure_of(&e)))).boxed();
+    Ok(TaskRun { chunks, output_partitions, rows, plan })
+}
+
+/// All partitions of the plan as one.
+fn whole(plan: Arc<dyn ExecutionPlan>, partition: u32) -> Result<Arc<dyn ExecutionPlan>> {
+    match (partition, partitions(&plan)) {
+        (0, 1) => Ok(plan),
+        (0, _) => Ok(Arc::new(CoalescePartitionsExec::new(plan))),
+        (p, _) => plan_err!("partition {p} of a stage that runs whole, in one task"),
+    }
+}

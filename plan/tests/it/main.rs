@@ -1,0 +1,11 @@
+//! Whole queries through stages, payloads as bytes, and tasks, with blocks in memory.
+#![allow(missing_docs, reason = "a test binary has no public items worth documenting")]
+
+mod answers;
+mod bad_input;
+mod failures;
+mod harness;
+mod queries;
+mod session;
+mod shapes;
+mod tpch;

@@ -1,0 +1,93 @@
+//! Statements that run in the driver, and errors with their place.
+
+use crate::harness::{graph, local, query, refused, session, session_over, sorted, write_tables};
+use hearth_plan::PlanError;
+
+#[tokio::test]
+async fn catalogue_statements_run_in_the_driver() {
+    let dir = tempfile::tempdir().unwrap();
+    write_tables(dir.path()).await;
+    let session = session_over(dir.path(), 2).await;
+    let tables =
+        local(&session, "select table_name from information_schema.tables where table_schema = 'public'").await;
+    assert_eq!(sorted(tables), ["customers", "events", "nothing", "orders"]);
+    assert!(!local(&session, "show tables").await.is_empty());
+    assert_eq!(local(&session, "describe events").await, ["kind|Utf8|YES", "n|Int64|YES"]);
+    local(&session, "set datafusion.execution.time_zone = '+02:00'").await;
+    let zone = local(&session, "show datafusion.execution.time_zone").await;
+    assert_eq!(zone, ["datafusion.execution.time_zone|+02:00"]);
+    // Amounts are i % 97 / 4 over 0..1200: of each 97 the last 16, twelve times.
+    local(&session, "create view big as select * from orders where amount > 20").await;
+    assert_eq!(query(&session, "select count(*) from big").await, ["192"]);
+    local(&session, "create table kept as select n from events where n < 4").await;
+    assert_eq!(sorted(query(&session, "select n from kept").await), ["0", "1", "2", "3"]);
+    let path = dir.path().join("events.json");
+    local(&session, &format!("create external table again stored as json location '{}'", path.display())).await;
+    assert_eq!(query(&session, "select count(*) from again").await, ["30"]);
+    local(&session, "prepare q(bigint) as select count(*) from events where n < $1").await;
+    assert_eq!(query(&session, "execute q(7)").await, ["7"]);
+    local(&session, "drop view big").await;
+    assert!(refused(&session, "select * from big").await.to_string().contains("not found"));
+}
+
+#[tokio::test]
+async fn explain_tells_the_stages() {
+    let rows = local(&session(3), "explain select o_custkey, count(*) from tpch.sf1.orders group by 1").await;
+    let stages = rows.iter().find(|r| r.starts_with("stages|stage 1: ")).unwrap();
+    assert!(
+        stages.contains("stage 0: scan orders -> partial aggregate (3 tasks, writes 3 blocks a task by Hash"),
+        "{stages}"
+    );
+}
+
+#[tokio::test]
+async fn a_setting_reaches_the_tasks() {
+    let session = session(2);
+    local(&session, "set datafusion.execution.batch_size = 7").await;
+    let (plan, _) = graph(&session, "select n_name from tpch.sf0_01.nation").await;
+    let batches = crate::harness::run(&plan, &crate::harness::env()).await.unwrap();
+    assert!(
+        batches.iter().all(|b| b.num_rows() <= 7),
+        "{:?}",
+        batches.iter().map(|b| b.num_rows()).collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_supported_says_so() {
+    let session = session(2);
+    local(&session, "create table t (a int)").await;
+    for sql in ["insert into t values (1)", "copy t to '/tmp/never.csv'", "explain analyze select 1", "delete from t"] {
+        let error = refused(&session, sql).await;
+        assert!(matches!(error, PlanError::Unsupported(_)), "{sql}: {error:?}");
+        assert!(error.to_string().ends_with("is not supported yet"), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn errors_tell_where_and_what_instead() {
+    let session = session(2);
+    let syntax = refused(&session, "select n_name\nfrom (values (1) as t").await;
+    assert!(matches!(syntax, PlanError::Syntax(_)), "{syntax:?}");
+    assert_eq!(syntax.to_string(), "syntax error: Expected: ), found: EOF at Line: 2, Column: 22");
+    let syntax = refused(&session, "select 1;\nselec 2").await;
+    assert_eq!(syntax.to_string(), "syntax error: Expected: an SQL statement, found: selec at Line: 2, Column: 1");
+    let column = refused(&session, "select n_nam from tpch.sf0_01.nation").await;
+    assert!(column.to_string().contains("Line: 1, Column: 8"), "{column}");
+    assert!(column.to_string().contains("n_name"), "{column}");
+    let table = refused(&session, "select 1 from tpch.sf0_01.natoin").await;
+    assert!(table.to_string().ends_with("did you mean 'nation'?"), "{table}");
+    assert!(table.to_string().contains("Line: 1, Column: 15"), "{table}");
+    let several = refused(&session, "select 1; select 2").await;
+    assert!(several.to_string().contains("found 2"), "{several}");
+    assert!(matches!(refused(&session, " -- nothing\n").await, PlanError::Syntax(_)));
+    assert_eq!(session.statements("select 1; select ';' ; -- end").unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_table_too_large_for_a_message_is_refused() {
+    let session = session(2);
+    local(&session, "create table large as select repeat('x', 1000) || value from generate_series(1, 20000)").await;
+    let error = refused(&session, "select * from large").await;
+    assert!(matches!(error, PlanError::TooLarge { .. }), "{error:?}");
+}

@@ -1,0 +1,88 @@
+//! `hearth worker`: the daemon that offers this machine to a master.
+
+use super::{Failure, flags, logging, output, settings, signals::Stop};
+use hearth_core::{
+    Labels, Resources,
+    conf::master_url::MasterUrl,
+};
+use hearth_worker::shell::{GrpcDial, ProcessLauncher, ProcessOptions, Worker, WorkerError, WorkerOptions};
+use std::{path::PathBuf, sync::Arc};
+
+/// Run a worker: it offers this machine's cores and memory to a master.
+///
+/// Prints `registered ID` to standard output whenever a master has taken it; logs to standard error.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The master, such as hearth://127.0.0.1:7077.
+    #[arg(value_name = "URL", value_parser = flags::master_url)]
+    master: MasterUrl,
+    /// Cores to offer. Default: all that this process may use.
+    #[arg(long, short, value_name = "N", value_parser = flags::positive)]
+    cores: Option<u32>,
+    /// Memory to offer, such as 4g. Default: all but 1 GiB.
+    #[arg(long, short, value_name = "SIZE", value_parser = flags::memory_mib)]
+    memory: Option<u64>,
+    /// Where executors' logs and shuffle files go; one worker a directory.
+    #[arg(long, short = 'd', value_name = "DIR", default_value = "work")]
+    work_dir: PathBuf,
+    /// Something this machine says about itself; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = flags::pair)]
+    label: Vec<(String, String)>,
+    /// The address that the block service and executors listen on. Loopback only: nothing is authenticated yet.
+    #[arg(long, default_value = "127.0.0.1")]
+    host: String,
+    /// The block service's port; 0 takes a free one.
+    #[arg(long, short, default_value_t = 0)]
+    port: u16,
+    #[command(flatten)]
+    settings: settings::Args,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    logging::start("info");
+    let conf = args.settings.load(Vec::new())?;
+    let masters = flags::cluster(&args.master)?;
+    let program = std::env::current_exe().map_err(|e| Failure::failed(format!("this program's own path: {e}")))?;
+    let mut options = WorkerOptions::from_conf(&conf);
+    let Resources { cores, memory_mib } = options.resources;
+    options.resources = Resources::new(args.cores.unwrap_or(cores), args.memory.unwrap_or(memory_mib));
+    options.host.clone_from(&args.host);
+    options.port = args.port;
+    options.labels = labels(&args.label);
+    options.work_dir.clone_from(&args.work_dir);
+    let launcher = ProcessLauncher::new(ProcessOptions::from_conf(program, &conf));
+    let code = super::runtime(2)?.block_on(async {
+        let mut stop = Stop::listen()?;
+        let mut worker =
+            Worker::start(options, Arc::new(GrpcDial::new(masters)), Arc::new(launcher)).map_err(failure)?;
+        let mut registered = worker.registered();
+        loop {
+            tokio::select! {
+                code = worker.wait() => return Ok(code),
+                Ok(()) = registered.changed() => output::line(&format!("registered {}", worker.worker_id))?,
+                signal = stop.next() => worker.stop(signal),
+            }
+        }
+    })?;
+    match code {
+        0 => Ok(()),
+        code => Err(Failure { code: u8::try_from(code).unwrap_or(1), message: "the worker gave up; its log says why".into() }),
+    }
+}
+
+fn labels(pairs: &[(String, String)]) -> Labels {
+    let mut labels = Labels::new();
+    for (key, value) in pairs {
+        labels.entry(key.clone()).or_default().push(value.clone());
+    }
+    labels
+}
+
+/// A flag's value that cannot be is a bad argument; everything else is a failure.
+fn failure(error: WorkerError) -> Failure {
+    match error {
+        WorkerError::NotLoopback { .. } | WorkerError::NoResources(_) => Failure::usage(error),
+        _ => Failure::failed(error),
+    }
+}

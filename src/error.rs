@@ -1,0 +1,38 @@
+//! Why a program's wish was not granted.
+
+use hearth_core::conf::ConfError;
+use std::io;
+
+/// Why a program's wish was not granted.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A key or a value of the configuration.
+    #[error(transparent)]
+    Conf(#[from] ConfError),
+    /// The worker of a local mode.
+    #[error(transparent)]
+    Worker(#[from] hearth_worker::shell::WorkerError),
+    /// The master of a local mode.
+    #[error(transparent)]
+    Master(#[from] hearth_master::shell::Error),
+    /// The driver could not start.
+    #[error(transparent)]
+    Driver(#[from] hearth_driver::shell::Error),
+    /// The query.
+    #[error(transparent)]
+    Query(#[from] hearth_driver::api::QueryError),
+    /// The worker of a local mode ended before it was of use.
+    #[error("the worker of this local mode gave up with code {0}; its log, above, says why")]
+    NoWorker(i32),
+    /// A temporary directory.
+    #[error("cannot make a temporary directory in {dir} ({source}); set spark.local.dir to one that can be written")]
+    Scratch {
+        /// Where.
+        dir: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// This program's own file, which local-cluster starts its children from.
+    #[error("this program's own path is not known: {0}")]
+    Program(io::Error),
+}

@@ -1,0 +1,49 @@
+//! `local-cluster[W,C,M]`: a cluster of one's own, whose executors and block services are real processes.
+
+use crate::Error;
+use hearth_core::{Resources, conf::Conf, messages::worker::Address};
+use hearth_master::shell::{MasterHandle, MasterServiceOptions, start};
+use hearth_worker::shell::{GrpcDial, ProcessLauncher, ProcessOptions, Worker, WorkerHandle, WorkerOptions};
+use std::{path::Path, sync::Arc};
+
+/// A master and workers on free loopback ports. Dropping it kills the workers' children.
+#[derive(Debug)]
+pub(crate) struct ClusterOfOurOwn {
+    master: MasterHandle,
+    workers: Vec<WorkerHandle>,
+    /// Where the master listens.
+    pub(crate) address: Address,
+}
+
+impl ClusterOfOurOwn {
+    /// Starts `workers` workers with `each` to give, in `dir`, and waits until all are registered.
+    pub(crate) async fn start(conf: &Conf, workers: u32, each: Resources, dir: &Path) -> Result<Self, Error> {
+        let master = start(MasterServiceOptions { port: 0, webui_port: 0, ..MasterServiceOptions::default() }).await?;
+        let address = Address { host: "127.0.0.1".into(), port: master.port().unwrap_or_default() };
+        let program = std::env::current_exe().map_err(Error::Program)?;
+        let mut cluster = Self { master, workers: Vec::new(), address };
+        for place in 0..workers {
+            let mut options = WorkerOptions::from_conf(conf);
+            options.resources = each;
+            options.work_dir = dir.join(format!("worker-{place}"));
+            let dial = GrpcDial::new(vec![cluster.address.clone()]);
+            let launcher = ProcessLauncher::new(ProcessOptions::from_conf(program.clone(), conf));
+            cluster.workers.push(Worker::start(options, Arc::new(dial), Arc::new(launcher))?);
+        }
+        for worker in &mut cluster.workers {
+            super::registered(worker).await?;
+        }
+        Ok(cluster)
+    }
+
+    /// Ends the workers' children, the workers and the master.
+    pub(crate) async fn stop(mut self) {
+        for worker in &self.workers {
+            worker.stop("the application is over");
+        }
+        for worker in &mut self.workers {
+            worker.wait().await;
+        }
+        self.master.shutdown().await;
+    }
+}

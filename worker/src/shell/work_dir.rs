@@ -1,0 +1,240 @@
+//! The worker's directory.
+//!
+//! ```text
+//! work/worker-id                        its id, for as long as the directory is
+//! work/worker.lock                      held by the one worker that uses the directory
+//! work/block-service/{stdout,stderr}    the block service's logs
+//! work/<app>/shuffle/                   map outputs, served by the block service; gone with the application
+//! work/<app>/<executor>/{stdout,stderr} logs; kept
+//! work/<app>/<executor>/tmp/            scratch; gone with the application
+//! ```
+
+use super::WorkerError;
+use hearth_core::{ApplicationId, ExecutorId, WallTime, WorkerId};
+use std::{
+    fs::{self, DirBuilder, DirEntry, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+    time::SystemTime,
+};
+
+/// The directories of one executor.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ExecutorDirs {
+    /// `work/<app>/<executor>`.
+    pub(super) work: PathBuf,
+    /// `work/<app>/shuffle`.
+    pub(super) shuffle: PathBuf,
+}
+
+/// The worker's directory, locked for as long as this lives.
+#[derive(Debug)]
+pub(super) struct WorkDir {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl WorkDir {
+    /// Makes the directory when it is not there, and takes it.
+    pub(super) fn open(root: &Path) -> Result<Self, WorkerError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| WorkerError::WorkDir { path, source }
+        };
+        make_dir(root).map_err(failed(root))?;
+        // Absolute, because other processes are told of it.
+        let root = root.canonicalize().map_err(failed(root))?;
+        let path = root.join("worker.lock");
+        let lock = OpenOptions::new().create(true).append(true).open(&path).map_err(failed(&path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { root, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(WorkerError::WorkDirTaken { path: root }),
+            Err(TryLockError::Error(source)) => Err(WorkerError::WorkDir { path, source }),
+        }
+    }
+
+    /// Where it is; absolute.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The id that the directory holds, or a new one.
+    pub(super) fn worker_id(&self, host: &str, port: u16) -> Result<WorkerId, WorkerError> {
+        let path = self.root.join("worker-id");
+        match fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().map_err(|source| WorkerError::WorkerId { path, source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let id = new_id(host, port).map_err(|source| WorkerError::WorkerId { path: path.clone(), source })?;
+                write_atomically(&path, id.as_str()).map_err(|source| WorkerError::WorkDir { path, source })?;
+                Ok(id)
+            }
+            Err(source) => Err(WorkerError::WorkDir { path, source }),
+        }
+    }
+
+    /// Makes the directories of an executor.
+    pub(super) fn make_executor(&self, application: &ApplicationId, executor: ExecutorId) -> io::Result<ExecutorDirs> {
+        let application = self.root.join(application.as_str());
+        let dirs = ExecutorDirs { work: application.join(executor.to_string()), shuffle: application.join("shuffle") };
+        make_dir(&dirs.work.join("tmp"))?;
+        make_dir(&dirs.shuffle)?;
+        Ok(dirs)
+    }
+
+    /// Removes an application's shuffle files and its executors' scratch. Goes on past what it cannot remove, and gives
+    /// the first such error.
+    pub(super) fn remove_application(&self, application: &ApplicationId) -> io::Result<()> {
+        sweep_application(&self.root.join(application.as_str()))
+    }
+
+    /// Removes the shuffle files and the scratch of every application: nothing that still runs can use them.
+    pub(super) fn sweep(&self) -> io::Result<()> {
+        let mut first = Ok(());
+        for entry in directories(&self.root)? {
+            first = first.and(sweep_application(&entry.path()));
+        }
+        first
+    }
+}
+
+fn sweep_application(application: &Path) -> io::Result<()> {
+    let mut first = remove_dir(&application.join("shuffle"));
+    for entry in directories(application)? {
+        // Executors are numbered; what is not a number is none of ours.
+        if entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()) {
+            first = first.and(remove_dir(&entry.path().join("tmp")));
+        }
+    }
+    first
+}
+
+/// The directories in a directory, links not followed; none when it is not there.
+fn directories(path: &Path) -> io::Result<Vec<DirEntry>> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    entries.filter(|entry| entry.as_ref().map_or(true, is_dir)).collect()
+}
+
+fn is_dir(entry: &DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_dir())
+}
+
+fn remove_dir(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Makes a directory and what leads to it. Shuffle files hold users' rows: nobody else reads them.
+fn make_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn new_id(host: &str, port: u16) -> Result<WorkerId, hearth_core::BadId> {
+    let stamp = WallTime(SystemTime::UNIX_EPOCH.elapsed().map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0)));
+    // Two workers on one machine and in one second differ in their port, in their process, or in their turn in it.
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    let last = match port {
+        0 => format!("{}.{}", process::id(), TURN.fetch_add(1, Ordering::Relaxed)),
+        port => port.to_string(),
+    };
+    format!("worker-{}-{host}-{last}", stamp.compact()).parse()
+}
+
+/// After a crash the file is whole or not there.
+fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
+    let draft = path.with_extension("new");
+    let mut file = File::create(&draft)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app() -> ApplicationId {
+        "app-1".parse().unwrap()
+    }
+
+    #[test]
+    fn a_directory_has_one_worker_at_a_time_and_one_id_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("a/b");
+        let first = WorkDir::open(&root).unwrap();
+        let id = first.worker_id("127.0.0.1", 7078).unwrap();
+        assert!(id.as_str().starts_with("worker-2") && id.as_str().ends_with("-127.0.0.1-7078"), "{id}");
+        let error = WorkDir::open(&root).unwrap_err().to_string();
+        assert!(
+            error.contains("is in use by another worker; stop that one, or choose another with --work-dir"),
+            "{error}"
+        );
+        drop(first);
+        let second = WorkDir::open(&root).unwrap();
+        assert_eq!(second.worker_id("::1", 9).unwrap(), id);
+    }
+
+    #[test]
+    fn an_id_file_that_holds_none_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = WorkDir::open(dir.path()).unwrap();
+        fs::write(work.root().join("worker-id"), "../../etc\n").unwrap();
+        let error = work.worker_id("::1", 0).unwrap_err().to_string();
+        assert!(
+            error.contains("worker-id\" should hold this worker's id: \"../../etc\" is not a valid worker id"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_path_that_is_no_directory_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = WorkDir::open(&file).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("the work directory {file:?} cannot be used:")), "{error}");
+    }
+
+    #[test]
+    fn an_application_leaves_its_logs_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = WorkDir::open(dir.path()).unwrap();
+        let other = work.make_executor(&"app-2".parse().unwrap(), ExecutorId(0)).unwrap();
+        let dirs = work.make_executor(&app(), ExecutorId(3)).unwrap();
+        assert_eq!(dirs, work.make_executor(&app(), ExecutorId(3)).unwrap(), "made once, there twice");
+        fs::write(dirs.work.join("stderr"), "log").unwrap();
+        fs::write(dirs.work.join("tmp/spill"), "rows").unwrap();
+        fs::write(dirs.shuffle.join("shuffle_0_0_0.data"), "rows").unwrap();
+        work.remove_application(&app()).unwrap();
+        assert!(dirs.work.join("stderr").exists());
+        assert!(!dirs.work.join("tmp").exists() && !dirs.shuffle.exists());
+        assert!(other.shuffle.exists());
+        work.remove_application(&app()).unwrap();
+        work.remove_application(&"app-3".parse().unwrap()).unwrap();
+        work.sweep().unwrap();
+        assert!(!other.shuffle.exists() && other.work.exists());
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let precious = dir.path().join("precious");
+        fs::create_dir_all(precious.join("shuffle")).unwrap();
+        let work = WorkDir::open(&dir.path().join("work")).unwrap();
+        std::os::unix::fs::symlink(&precious, work.root().join("app-1")).unwrap();
+        work.sweep().unwrap();
+        assert!(precious.join("shuffle").exists());
+    }
+}
