@@ -125,7 +125,8 @@ impl Context {
 
 /// Who runs this program, by name where the environment has one.
 fn user() -> String {
-    let named = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    let named =
+        ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
     named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
@@ -144,7 +145,5 @@ async fn cluster_cores(conf: &Conf, masters: &[Address]) -> u32 {
         Ok(master) => master.status().await,
         Err(error) => Err(error),
     };
-    view.map_or(1, |view| {
-        view.workers.iter().filter(|w| w.state == WorkerState::Alive).map(|w| w.total.cores).sum()
-    })
+    view.map_or(1, |view| view.workers.iter().filter(|w| w.state == WorkerState::Alive).map(|w| w.total.cores).sum())
 }

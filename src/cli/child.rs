@@ -38,8 +38,8 @@ pub(crate) fn executor() -> ExitCode {
 pub(crate) fn blocks() -> ExitCode {
     logging::start("info");
     let done = bootstrap::<BlocksBootstrap>().and_then(|bootstrap| {
-        let runtime = hearth_blocks::server::runtime()
-            .map_err(|e| Failure::failed(format!("cannot start threads: {e}")))?;
+        let runtime =
+            hearth_blocks::server::runtime().map_err(|e| Failure::failed(format!("cannot start threads: {e}")))?;
         let served = runtime.block_on(hearth_blocks::run_block_service(bootstrap, io::stdout(), io::stdin()));
         // A read of a file that hangs must not keep the process.
         runtime.shutdown_background();
@@ -64,6 +64,8 @@ fn bootstrap<T: DeserializeOwned>() -> Result<T, Failure> {
         .read_line(&mut line)
         .map_err(|e| Failure::failed(format!("standard input: {e}")))?;
     serde_json::from_str(&line).map_err(|e| {
-        Failure::usage(format!("this command is for workers: its first line of standard input is not a bootstrap ({e})"))
+        Failure::usage(format!(
+            "this command is for workers: its first line of standard input is not a bootstrap ({e})"
+        ))
     })
 }

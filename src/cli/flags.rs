@@ -22,7 +22,9 @@ pub(crate) fn master_url(text: &str) -> Result<MasterUrl, String> {
 pub(crate) fn cluster(url: &MasterUrl) -> Result<Vec<Address>, Failure> {
     match url {
         MasterUrl::Cluster(addresses) => Ok(addresses.clone()),
-        other => Err(Failure::usage(format!("--master {other}: there is no master to ask in local mode; give hearth://HOST:PORT"))),
+        other => Err(Failure::usage(format!(
+            "--master {other}: there is no master to ask in local mode; give hearth://HOST:PORT"
+        ))),
     }
 }
 

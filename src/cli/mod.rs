@@ -22,7 +22,9 @@ use std::process::ExitCode;
 /// A Spark-style cluster in one binary: a master tracks workers, drivers turn SQL into stages, executors run the tasks.
 #[derive(Debug, Parser)]
 #[command(name = "hearth", version, disable_help_subcommand = true, max_term_width = 110)]
-#[command(after_help = "Environment:\n  RUST_LOG  what is logged to standard error: error, warn, info, debug, or per module, such as hearth_master=debug")]
+#[command(
+    after_help = "Environment:\n  RUST_LOG  what is logged to standard error: error, warn, info, debug, or per module, such as hearth_master=debug"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -18,7 +18,9 @@ const MAX_SQL_BYTES: u64 = 16 << 20;
 /// Run SQL on a cluster, or on this machine.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(false))]
-#[command(after_help = "Examples:\n  hearth sql -e \"select count(*) from tpch.sf0_01.orders\"\n  hearth sql --tables data/ -e \"select * from t limit 10\" --format csv -o t.csv\n  hearth sql --master hearth://127.0.0.1:7077 -f report.sql\n\nThe catalog tpch has the TPC-H tables at any scale: tpch.sf0_01.lineitem, tpch.sf1.orders, …")]
+#[command(
+    after_help = "Examples:\n  hearth sql -e \"select count(*) from tpch.sf0_01.orders\"\n  hearth sql --tables data/ -e \"select * from t limit 10\" --format csv -o t.csv\n  hearth sql --master hearth://127.0.0.1:7077 -f report.sql\n\nThe catalog tpch has the TPC-H tables at any scale: tpch.sf0_01.lineitem, tpch.sf1.orders, …"
+)]
 pub(crate) struct Args {
     /// Where to run: local, local[N], local[*], local-cluster[WORKERS,CORES,MEMORY_MIB] or hearth://HOST:PORT[,HOST:PORT].
     /// Default: spark.master, else local[*].
@@ -43,13 +45,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Cores of one executor (spark.executor.cores). Default: all that the worker has.
-    #[arg(long, value_name = "N", value_parser = flags::positive)]
+    #[arg(long, value_name = "N", value_parser = flags::positive, allow_hyphen_values = true)]
     executor_cores: Option<u32>,
     /// Memory of one executor, such as 512m or 2g (spark.executor.memory).
-    #[arg(long, value_name = "SIZE", value_parser = flags::memory_mib)]
+    #[arg(long, value_name = "SIZE", value_parser = flags::memory_mib, allow_hyphen_values = true)]
     executor_memory: Option<u64>,
     /// Cores of all executors together (spark.cores.max). Default: all that are free.
-    #[arg(long, value_name = "N", value_parser = flags::positive)]
+    #[arg(long, value_name = "N", value_parser = flags::positive, allow_hyphen_values = true)]
     total_executor_cores: Option<u32>,
     /// Print the stages of each query and what they took to standard error.
     #[arg(short, long)]
@@ -160,7 +162,8 @@ async fn one(
     let mut query = context.run(statement).await.map_err(Failure::failed)?;
     let bars = Bars::show(query.progress());
     let mut rows = 0;
-    {
+    // A statement such as SET or CREATE VIEW has no columns: it prints nothing.
+    if !query.schema().fields().is_empty() {
         let mut writer = Writer::new(args.format.into(), query.schema(), &mut target.stream);
         while let Some(batch) = query.next().await {
             let batch = batch.map_err(Failure::failed)?;

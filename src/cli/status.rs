@@ -22,7 +22,12 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let view = super::runtime(1)?.block_on(async {
-        MasterClient::connect(&flags::cluster(&args.master)?).await.map_err(Failure::failed)?.status().await.map_err(Failure::failed)
+        MasterClient::connect(&flags::cluster(&args.master)?)
+            .await
+            .map_err(Failure::failed)?
+            .status()
+            .await
+            .map_err(Failure::failed)
     })?;
     if args.json {
         let json = serde_json::to_string_pretty(&view).map_err(Failure::failed)?;
@@ -59,7 +64,8 @@ fn table(view: &ClusterView) -> String {
 }
 
 fn applications(list: &[ApplicationView]) -> comfy_table::Table {
-    let mut table = flags::table(&["application", "name", "user", "state", "executors", "cores", "submitted", "seconds"]);
+    let mut table =
+        flags::table(&["application", "name", "user", "state", "executors", "cores", "submitted", "seconds"]);
     for a in list {
         table.add_row([
             a.id.to_string(),

@@ -1,10 +1,7 @@
 //! `hearth worker`: the daemon that offers this machine to a master.
 
 use super::{Failure, flags, logging, output, settings, signals::Stop};
-use hearth_core::{
-    Labels, Resources,
-    conf::master_url::MasterUrl,
-};
+use hearth_core::{Labels, Resources, conf::master_url::MasterUrl};
 use hearth_worker::shell::{GrpcDial, ProcessLauncher, ProcessOptions, Worker, WorkerError, WorkerOptions};
 use std::{path::PathBuf, sync::Arc};
 
@@ -17,10 +14,10 @@ pub(crate) struct Args {
     #[arg(value_name = "URL", value_parser = flags::master_url)]
     master: MasterUrl,
     /// Cores to offer. Default: all that this process may use.
-    #[arg(long, short, value_name = "N", value_parser = flags::positive)]
+    #[arg(long, short, value_name = "N", value_parser = flags::positive, allow_hyphen_values = true)]
     cores: Option<u32>,
     /// Memory to offer, such as 4g. Default: all but 1 GiB.
-    #[arg(long, short, value_name = "SIZE", value_parser = flags::memory_mib)]
+    #[arg(long, short, value_name = "SIZE", value_parser = flags::memory_mib, allow_hyphen_values = true)]
     memory: Option<u64>,
     /// Where executors' logs and shuffle files go; one worker a directory.
     #[arg(long, short = 'd', value_name = "DIR", default_value = "work")]
@@ -67,7 +64,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     })?;
     match code {
         0 => Ok(()),
-        code => Err(Failure { code: u8::try_from(code).unwrap_or(1), message: "the worker gave up; its log says why".into() }),
+        code => Err(Failure {
+            code: u8::try_from(code).unwrap_or(1),
+            message: "the worker gave up; its log says why".into(),
+        }),
     }
 }
 

@@ -6,7 +6,7 @@ use hearth_core::{
     messages::{
         VERSION,
         application::{AppDown, AppUp},
-        task::{ExecutorRegistration, TaskDown, TaskFailure, TaskUp},
+        task::{ExecutorRegistration, TaskDown, TaskUp},
     },
 };
 
@@ -118,22 +118,20 @@ impl Driver {
         self.master.tell(AppUp::KillExecutors { executors: vec![id], reason }, fx);
     }
 
-    /// The executor's tasks are queued again; those that had started are remembered as suspects.
+    /// The executor's tasks are queued again, and remembered as suspects.
     fn requeue_tasks(&mut self, id: ExecutorId) {
         let running = self.executors.get(id).map(|e| e.running.clone()).unwrap_or_default();
         for task in running {
             self.executors.release(id, task);
-            let lost = self.tasks.lost(task);
-            self.dag.mark_changed(lost.set.stage);
-            if lost.started
-                && let Some(executor) = self.executors.get_mut(id)
-            {
-                executor.suspects.push((lost.set, lost.partition));
+            let suspect = self.tasks.lost(task);
+            self.dag.mark_changed(suspect.set.stage);
+            if let Some(executor) = self.executors.get_mut(id) {
+                executor.suspects.push(suspect);
             }
         }
     }
 
-    /// It is lost for good, and what it served itself with it. A crash counts against the tasks that had started on it.
+    /// It is lost for good, and what it served itself with it. A crash counts against the tasks that it had.
     pub(super) fn drop_executor(&mut self, id: ExecutorId, crash: Option<Crash>, fx: &mut Vec<Effect>) {
         self.requeue_tasks(id);
         let place = self.place(id);
@@ -142,9 +140,8 @@ impl Driver {
             fx.push(Effect::CloseExecutorLink { link });
         }
         if let Some(Crash { now, text }) = crash {
-            for (set, partition) in executor.suspects {
-                let failure = TaskFailure::Transient(format!("its executor died: {text}"));
-                let verdict = self.tasks.blame(set, partition, failure, &place);
+            for suspect in executor.suspects {
+                let verdict = self.tasks.crashed(suspect, &text, &place);
                 self.act_on(now, verdict, fx);
             }
         }

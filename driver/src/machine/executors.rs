@@ -11,7 +11,7 @@
 //! An executor that is away keeps its tasks for a short grace; then they are queued again, and it may still come back
 //! without them. Ids are never used twice: what was lost stays lost, whatever it says later.
 
-use super::Effect;
+use super::{Effect, tasks::Suspect};
 use hearth_core::{
     ExecutorId, LinkId, Now, TaskId, WorkerId,
     messages::{
@@ -23,8 +23,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-
-use super::tasks::SetKey;
 
 /// Executors that may connect before the master's grant is heard of: a burst of launches, not a flood of strangers.
 pub(super) const MAX_UNGRANTED: usize = 1024;
@@ -56,8 +54,8 @@ pub(super) struct Executor {
     heard: Now,
     /// Attempts that hold its slots.
     pub(super) running: BTreeSet<TaskId>,
-    /// Tasks that had started on it when it went away, and were queued again: they may have been what ended it.
-    pub(super) suspects: Vec<(SetKey, u32)>,
+    /// Tasks that it had when it went away, and that were queued again: they may have been what ended it.
+    pub(super) suspects: Vec<Suspect>,
 }
 
 /// The table of executors.

@@ -47,6 +47,8 @@ pub(super) struct MasterLink {
     term: u64,
     /// Tries since the last success.
     tries: u32,
+    /// When the first registration has taken too long, whatever it waits for; set at the first try.
+    give_up_at: Option<Now>,
     last_trouble: String,
     dial_tries: u32,
     register_timeout: Duration,
@@ -63,6 +65,7 @@ impl MasterLink {
             application: None,
             term: 0,
             tries: 0,
+            give_up_at: None,
             last_trouble: "it has not answered yet".into(),
             dial_tries: options.master_dial_tries.max(1),
             register_timeout: options.register_timeout,
@@ -166,6 +169,7 @@ impl MasterLink {
 
     fn give_up(&mut self, reason: String) -> JobFailure {
         self.state = State::Closed;
+        self.give_up_at = None;
         JobFailure::MasterUnreachable { address: self.address.clone(), tries: self.tries, reason }
     }
 
@@ -198,6 +202,7 @@ impl MasterLink {
         fx.push(Effect::Log { level: Level::Info, text });
         self.term = term;
         self.tries = 0;
+        self.give_up_at = None;
         self.application = Some(application);
         self.state = State::Registered { link, beat_at: now.after(self.heartbeat) };
         None
@@ -219,6 +224,7 @@ impl MasterLink {
             fx.push(Effect::CloseMasterLink { link });
         }
         self.state = State::Closed;
+        self.give_up_at = None;
     }
 
     pub(super) fn deadline(&self) -> Option<Now> {
@@ -228,17 +234,11 @@ impl MasterLink {
             State::Registered { beat_at, .. } => Some(beat_at),
             State::Alone | State::Dialing | State::Closed => None,
         };
-        due.into_iter().chain(self.give_up_at()).min()
-    }
-
-    /// When the first registration has taken too long, whatever it waits for.
-    fn give_up_at(&self) -> Option<Now> {
-        let first = self.application.is_none() && !matches!(self.state, State::Alone | State::Closed);
-        first.then(|| Now::default().after(self.register_timeout))
+        due.into_iter().chain(self.give_up_at).min()
     }
 
     pub(super) fn tick(&mut self, now: Now, fx: &mut Vec<Effect>) -> Option<JobFailure> {
-        if self.give_up_at().is_some_and(|at| at <= now) {
+        if self.give_up_at.is_some_and(|at| at <= now) {
             if let Some(link) = self.link() {
                 fx.push(Effect::CloseMasterLink { link });
             }
@@ -249,6 +249,9 @@ impl MasterLink {
         match self.state {
             State::Backoff(at) if at <= now => {
                 self.state = State::Dialing;
+                if self.application.is_none() {
+                    self.give_up_at.get_or_insert(now.after(self.register_timeout));
+                }
                 fx.push(Effect::DialMaster);
             }
             State::Registering { link, until } if until <= now => {
@@ -266,5 +269,8 @@ impl MasterLink {
 
     pub(super) fn check(&self) {
         assert!(!self.is_registered() || self.application.is_some(), "registered without an id");
+        let waits = self.application.is_none() && matches!(self.state, State::Dialing | State::Registering { .. });
+        assert!(!waits || self.give_up_at.is_some(), "nothing bounds the first registration");
+        assert!(self.application.is_none() || self.give_up_at.is_none(), "a registered application is not given up");
     }
 }

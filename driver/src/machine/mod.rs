@@ -412,6 +412,11 @@ impl Machine for Driver {
         self.tasks.check(&self.dag, &self.executors, self.options.result_buffer_bytes);
         self.dag.check(|job, stage| self.tasks.owed(job, stage));
         assert!(self.over.is_none() || !self.dag.has_open_jobs(), "a job is open in an application that is over");
+        let slots = self.executors.free_slots().iter().any(|(_, slots)| *slots > 0);
+        for job in self.dag.open_jobs() {
+            let moves = self.tasks.runs(job) || self.dag.is_held(job);
+            assert!(moves || !slots, "job {job} is open, there are free slots, and nothing of it will ever happen");
+        }
         for job in self.dag.closing() {
             assert!(!self.tasks.is_rid_of(job), "job {job} is over and was not cleared away");
         }

@@ -95,10 +95,16 @@ mod tests {
         cache.insert(4, 40, 4);
         cache.trim(|_| false);
         cache.check(|_| false);
-        assert_eq!((cache.peek(&1), cache.peek(&2), cache.peek(&3), cache.peek(&4)), (Some(&10), None, Some(&30), Some(&40)));
+        assert_eq!(
+            (cache.peek(&1), cache.peek(&2), cache.peek(&3), cache.peek(&4)),
+            (Some(&10), None, Some(&30), Some(&40))
+        );
         cache.insert(5, 50, 100);
         cache.trim(|key| *key == 5 || *key == 3);
-        assert_eq!((cache.peek(&1), cache.peek(&3), cache.peek(&4), cache.peek(&5)), (None, Some(&30), None, Some(&50)));
+        assert_eq!(
+            (cache.peek(&1), cache.peek(&3), cache.peek(&4), cache.peek(&5)),
+            (None, Some(&30), None, Some(&50))
+        );
         cache.trim(|_| false);
         cache.check(|_| false);
         assert!(cache.is_empty(), "what is over the limit by itself stays only while it is pinned");

@@ -172,12 +172,12 @@ impl Machine for Executor {
             }
             Event::DriverSaid { link, message } => self.driver_said(now, link, message, fx),
             Event::PayloadArrived { hash, answer } => {
-                let taken = self.supplies.payload_arrived(hash, answer);
-                self.tasks.answered(taken, &mut self.supplies, fx);
+                let denied = self.supplies.payload_arrived(hash, answer);
+                self.tasks.answered(denied, &mut self.supplies, fx);
             }
             Event::MapStatusesArrived { shuffle, answer } => {
-                let taken = self.supplies.statuses_arrived(shuffle, answer);
-                self.tasks.answered(taken, &mut self.supplies, fx);
+                let denied = self.supplies.statuses_arrived(shuffle, answer);
+                self.tasks.answered(denied, &mut self.supplies, fx);
             }
             Event::TaskEnded { task, result } => self.tasks.ended(task, result, fx),
             Event::StopAsked { reason } => self.stop(reason, fx),

@@ -16,9 +16,16 @@ const STATUS_OVERHEAD: u64 = 256;
 /// Why the tasks that wait for something cannot have it.
 #[derive(Debug, PartialEq)]
 pub(super) enum Denied {
-    Payload { hash: PayloadHash, failure: TaskFailure },
+    Payload {
+        hash: PayloadHash,
+        failure: TaskFailure,
+    },
     /// The question was for statuses of this epoch.
-    Statuses { shuffle: ShuffleId, epoch: u64, failure: TaskFailure },
+    Statuses {
+        shuffle: ShuffleId,
+        epoch: u64,
+        failure: TaskFailure,
+    },
 }
 
 impl Denied {
@@ -78,24 +85,24 @@ impl Supplies {
         Some((payload, inputs.collect::<Option<_>>()?))
     }
 
-    /// Takes an answer. One that nobody waits for any more is dropped.
-    pub(super) fn payload_arrived(&mut self, hash: PayloadHash, answer: Result<Payload, Refusal>) -> Result<(), Denied> {
+    /// Takes an answer, and says what its question's askers cannot have. One that nobody waits for any more is dropped.
+    pub(super) fn payload_arrived(&mut self, hash: PayloadHash, answer: Result<Payload, Refusal>) -> Option<Denied> {
         if !self.payloads_asked.remove(&hash) {
-            return Ok(());
+            return None;
         }
         let failure = match answer {
             Ok(payload) if payload.hash() == hash => {
                 let weight = payload.bytes().len() as u64;
                 self.payloads.insert(hash, payload, weight);
-                return Ok(());
+                return None;
             }
             Ok(payload) => format!("the driver answered with payload {} where {hash} was asked for", payload.hash()),
             Err(refusal) => format!("the driver does not give payload {hash}: {refusal}"),
         };
-        Err(Denied::Payload { hash, failure: TaskFailure::Transient(failure) })
+        Some(Denied::Payload { hash, failure: TaskFailure::Transient(failure) })
     }
 
-    /// Takes an answer. One that nobody waits for any more is dropped.
+    /// Takes an answer, and says what its question's askers cannot have. One that nobody waits for any more is dropped.
     ///
     /// Outputs that are gone are no failure of the task that wanted to read them: the driver knows of the loss and has
     /// them made again. There is no location to blame, so it is not a failed fetch either; the task counts as killed.
@@ -103,27 +110,27 @@ impl Supplies {
         &mut self,
         shuffle: ShuffleId,
         answer: Result<MapStatuses, Refusal>,
-    ) -> Result<(), Denied> {
-        let Some(epoch) = self.statuses_asked.remove(&shuffle) else { return Ok(()) };
+    ) -> Option<Denied> {
+        let epoch = self.statuses_asked.remove(&shuffle)?;
         let failure = match answer {
             Ok(statuses) if statuses.shuffle == shuffle && statuses.epoch >= epoch => {
                 let weight = statuses.statuses.iter().map(|s| STATUS_OVERHEAD + 8 * s.sizes.len() as u64).sum();
                 self.statuses.insert(shuffle, Arc::new(statuses), weight);
-                return Ok(());
+                return None;
             }
             Ok(statuses) => TaskFailure::Transient(format!(
                 "the driver answered with the outputs of shuffle {} as of epoch {} where those of shuffle {shuffle} as of \
                  epoch {epoch} were asked for",
                 statuses.shuffle, statuses.epoch
             )),
-            Err(Refusal::Gone(what)) => {
-                TaskFailure::Killed(format!("the map outputs of shuffle {shuffle} are being recomputed: {what} is gone"))
-            }
+            Err(Refusal::Gone(what)) => TaskFailure::Killed(format!(
+                "the map outputs of shuffle {shuffle} are being recomputed: {what} is gone"
+            )),
             Err(refusal) => {
                 TaskFailure::Transient(format!("the driver does not give the outputs of shuffle {shuffle}: {refusal}"))
             }
         };
-        Err(Denied::Statuses { shuffle, epoch, failure })
+        Some(Denied::Statuses { shuffle, epoch, failure })
     }
 
     /// Whether a waiting task cannot have what it waits for.

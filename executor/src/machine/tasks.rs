@@ -6,7 +6,9 @@ use super::{
 };
 use hearth_core::{
     Level, LinkId, PayloadHash, ShuffleId, TaskId,
-    messages::task::{ResultBlock, TaskFailure, TaskLaunch, TaskMetrics, TaskNews, TaskOutput, TaskStatus, TaskTarget, TaskUp},
+    messages::task::{
+        ResultBlock, TaskFailure, TaskLaunch, TaskMetrics, TaskNews, TaskOutput, TaskStatus, TaskTarget, TaskUp,
+    },
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,8 +91,8 @@ impl Tasks {
 
     /// Something that was asked for came, or will not: fails the tasks that waited for it in vain, and asks for what the
     /// others still lack.
-    pub(super) fn answered(&mut self, taken: Result<(), Denied>, supplies: &mut Supplies, fx: &mut Vec<Effect>) {
-        if let Err(denied) = taken {
+    pub(super) fn answered(&mut self, denied: Option<Denied>, supplies: &mut Supplies, fx: &mut Vec<Effect>) {
+        if let Some(denied) = denied {
             self.fail_waiting(|launch| supplies.denies(&denied, launch), denied.failure());
         }
         for task in self.tasks.values().filter(|t| t.state == State::Waiting) {

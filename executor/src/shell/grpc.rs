@@ -78,7 +78,11 @@ impl GrpcDriver {
     }
 
     /// Asks until there is an answer, or for as long as the executor is patient.
-    async fn ask<T, F>(&self, what: String, mut question: impl FnMut(TaskLinkClient<Channel>) -> F) -> Result<T, Refusal>
+    async fn ask<T, F>(
+        &self,
+        what: String,
+        mut question: impl FnMut(TaskLinkClient<Channel>) -> F,
+    ) -> Result<T, Refusal>
     where
         F: Future<Output = Result<T, Status>>,
     {

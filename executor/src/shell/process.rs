@@ -35,10 +35,7 @@ fn control_runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()
 }
 
-async fn run(
-    bootstrap: ExecutorBootstrap,
-    lifeline: impl Read + Send + 'static,
-) -> Result<ExecutorExit, StartError> {
+async fn run(bootstrap: ExecutorBootstrap, lifeline: impl Read + Send + 'static) -> Result<ExecutorExit, StartError> {
     let mut terminated = signal(SignalKind::terminate()).map_err(StartError::Signal)?;
     let cut = watch(lifeline).map_err(StartError::Threads)?;
     let url = bootstrap.driver_url.clone();

@@ -78,6 +78,11 @@ impl Job {
         self.wanted = self.wanted.max(partition.saturating_add(1));
     }
 
+    /// Whether its reader has something to take.
+    pub(crate) fn has_untaken(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     pub(crate) const fn done(&self) -> u32 {
         self.done
     }

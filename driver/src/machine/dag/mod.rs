@@ -369,6 +369,13 @@ impl DagScheduler {
         self.jobs.values().any(|job| job.phase == Phase::Open)
     }
 
+    /// Whether a job waits for something that will come without any of its tasks: a timer, or its reader.
+    pub(super) fn is_held(&self, job: JobId) -> bool {
+        let job = &self.jobs[&job];
+        let failed = |id: &StageId| self.stages[id].state == StageState::Failed;
+        job.has_untaken() || job.stages.iter().any(failed)
+    }
+
     pub(super) fn knows(&self, job: JobId) -> bool {
         self.jobs.contains_key(&job)
     }

@@ -32,10 +32,10 @@ use task_set::{Life, TaskSet};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RunningTask {
     pub(super) set: SetKey,
-    pub(super) partition: u32,
-    pub(super) executor: ExecutorId,
+    partition: u32,
+    executor: ExecutorId,
     /// Whether the executor said that it started.
-    pub(super) started: bool,
+    started: bool,
     /// The tracker's epoch when it was launched: its inputs were complete as of then.
     pub(super) epoch: u64,
     /// When it costs its executor, once it was told to end.
@@ -62,6 +62,15 @@ pub(super) enum Verdict {
     Again { level: Level, text: String },
     /// Its job must end.
     Abort { job: JobId, failure: JobFailure },
+}
+
+/// A task that was on an executor when that went away, and may have been what ended it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Suspect {
+    pub(super) set: SetKey,
+    pub(super) partition: u32,
+    /// Whether the executor had said that it started.
+    pub(super) started: bool,
 }
 
 /// Where a task failed, as an error names it.
@@ -281,25 +290,42 @@ impl TaskScheduler {
     }
 
     /// Counts a failure against a partition of a live set.
-    pub(super) fn blame(&mut self, key: SetKey, partition: u32, failure: TaskFailure, place: &Place) -> Verdict {
-        let Some(set) = self.sets.get_mut(&key).filter(|set| set.life == Life::Live) else { return Verdict::None };
+    fn blame(&mut self, key: SetKey, partition: u32, failure: TaskFailure, place: &Place) -> Verdict {
+        let max = self.max_failures;
+        let Some(set) = self.live(key) else { return Verdict::None };
         let attempts = set.count_failure(partition);
-        let Place { executor, host } = place.clone();
-        if attempts >= self.max_failures {
-            let (stage, name, failure) = (key.stage, set.name.clone(), Box::new(failure));
-            let failure = JobFailure::TaskFailed { stage, name, partition, attempts, executor, host, failure };
-            return Verdict::Abort { job: key.job, failure };
+        if attempts >= max {
+            return set.abort(key, partition, attempts, failure, place);
         }
-        let of = self.max_failures;
         let text = format!(
-            "task {partition} of stage {} ({}) failed on executor {executor} at {host}, failure {attempts} of {of}: {failure}",
-            key.stage, set.name
+            "task {partition} of stage {} ({}) failed on executor {} at {}, failure {attempts} of {max}: {failure}",
+            key.stage, set.name, place.executor, place.host
         );
         Verdict::Again { level: Level::Warn, text }
     }
 
+    /// An executor crashed that had this partition of a live set.
+    ///
+    /// When it had started, that is a failure like any other. When it had not, it is none; but the word that it had may
+    /// have died with the executor, so that even this ends: at twice the limit.
+    pub(super) fn crashed(&mut self, suspect: Suspect, text: &str, place: &Place) -> Verdict {
+        let Suspect { set: key, partition, started } = suspect;
+        let failure = TaskFailure::Transient(format!("its executor died: {text}"));
+        if started {
+            return self.blame(key, partition, failure, place);
+        }
+        let limit = self.max_failures.saturating_mul(2);
+        let Some(set) = self.live(key) else { return Verdict::None };
+        let crashes = set.count_crash(partition);
+        if crashes < limit { Verdict::None } else { set.abort(key, partition, crashes, failure, place) }
+    }
+
+    fn live(&mut self, key: SetKey) -> Option<&mut TaskSet> {
+        self.sets.get_mut(&key).filter(|set| set.life == Life::Live)
+    }
+
     /// An attempt is gone with its executor or its link: it is queued again, uncounted.
-    pub(super) fn lost(&mut self, id: TaskId) -> RunningTask {
+    pub(super) fn lost(&mut self, id: TaskId) -> Suspect {
         let task = self.end(id);
         if task.reap_at.is_none()
             && let Some(set) = self.sets.get_mut(&task.set)
@@ -307,7 +333,7 @@ impl TaskScheduler {
             set.requeue(task.partition);
         }
         self.prune(task.set);
-        task
+        Suspect { set: task.set, partition: task.partition, started: task.started }
     }
 
     fn end(&mut self, id: TaskId) -> RunningTask {
@@ -341,6 +367,11 @@ impl TaskScheduler {
         let running: usize =
             self.sets.range(attempt(0)..=attempt(u32::MAX)).map(|(_, set)| set.running.len() + set.strays.len()).sum();
         u32::try_from(running).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a task of this job runs.
+    pub(super) fn runs(&self, job: JobId) -> bool {
+        self.running.values().any(|task| task.set.job == job)
     }
 
     /// Whether nothing of a job is left here.

@@ -12,10 +12,11 @@
 //! A live set runs what it has. A *zombie* starts nothing; what runs may still give outputs. A *condemned* set is a zombie
 //! whose outputs are not believed.
 
-use crate::machine::dag::Gate;
+use super::{Place, Verdict};
+use crate::machine::{dag::Gate, failure::JobFailure};
 use hearth_core::{
     JobId, PayloadHash, ShuffleId, StageId, TaskId,
-    messages::task::{TaskOutput, TaskTarget},
+    messages::task::{TaskFailure, TaskOutput, TaskTarget},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,6 +66,8 @@ pub(crate) struct TaskSet {
     launches: BTreeMap<u32, u32>,
     /// Counted failures so far, by partition.
     failures: BTreeMap<u32, u32>,
+    /// Crashes of executors that had it and had not said that it started, by partition.
+    crashes: BTreeMap<u32, u32>,
 }
 
 impl TaskSet {
@@ -80,6 +83,7 @@ impl TaskSet {
             strays: BTreeSet::new(),
             launches: BTreeMap::new(),
             failures: BTreeMap::new(),
+            crashes: BTreeMap::new(),
         }
     }
 
@@ -130,11 +134,33 @@ impl TaskSet {
         *failures
     }
 
+    /// Counts the crash of an executor on which it may or may not have started; gives the count.
+    pub(crate) fn count_crash(&mut self, partition: u32) -> u32 {
+        let crashes = self.crashes.entry(partition).or_default();
+        *crashes += 1;
+        *crashes
+    }
+
     pub(crate) fn retire(&mut self) {
         if self.life == Life::Live {
             self.life = Life::Zombie;
         }
         self.pending.clear();
+    }
+
+    /// The end of the job, because of this partition.
+    pub(crate) fn abort(
+        &self,
+        key: SetKey,
+        partition: u32,
+        attempts: u32,
+        failure: TaskFailure,
+        place: &Place,
+    ) -> Verdict {
+        let (stage, name, failure) = (key.stage, self.name.clone(), Box::new(failure));
+        let Place { executor, host } = place.clone();
+        let failure = JobFailure::TaskFailed { stage, name, partition, attempts, executor, host, failure };
+        Verdict::Abort { job: key.job, failure }
     }
 
     pub(crate) fn is_over(&self) -> bool {

@@ -154,7 +154,11 @@ fn statuses(shuffle: u32, epoch: u64) -> MapStatuses {
 }
 
 fn start(launch: &TaskLaunch, inputs: &[MapStatuses]) -> Effect {
-    Effect::StartTask { launch: launch.clone(), payload: payload(), inputs: inputs.iter().cloned().map(Arc::new).collect() }
+    Effect::StartTask {
+        launch: launch.clone(),
+        payload: payload(),
+        inputs: inputs.iter().cloned().map(Arc::new).collect(),
+    }
 }
 
 fn news_on(link: u64, news: impl IntoIterator<Item = (u64, TaskNews)>) -> Effect {

@@ -100,8 +100,7 @@ fn an_answer_to_another_question_is_not_taken() {
     b.expect([Effect::FetchPayload { hash: payload().hash() }]);
     let other = Payload::new(&b"something else"[..]);
     b.event(Event::PayloadArrived { hash: payload().hash(), answer: Ok(other.clone()) });
-    let why =
-        format!("the driver answered with payload {} where {} was asked for", other.hash(), payload().hash());
+    let why = format!("the driver answered with payload {} where {} was asked for", other.hash(), payload().hash());
     b.expect([news([(1, TaskNews::Failed(transient(&why)))])]);
     b.launch([task(2, &[(4, 5)])]);
     b.expect([Effect::FetchPayload { hash: payload().hash() }, asks(4, 5)]);

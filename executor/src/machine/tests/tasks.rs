@@ -164,11 +164,7 @@ fn large_results_travel_in_messages_of_bounded_size() {
     b.expect([registration(2, &[1, 2])]);
     b.event(Event::DriverSaid { link: LinkId(2), message: TaskDown::Registered });
     let done = || TaskNews::Succeeded(large.clone(), TaskMetrics::default());
-    b.expect([
-        log(Level::Info, "registered with the driver"),
-        news_on(2, [(1, done())]),
-        news_on(2, [(2, done())]),
-    ]);
+    b.expect([log(Level::Info, "registered with the driver"), news_on(2, [(1, done())]), news_on(2, [(2, done())])]);
 }
 
 impl Bench {

@@ -46,7 +46,7 @@ impl server::TaskLink for Service {
 }
 
 /// Serves on a free port for as long as the runtime lives.
-async fn serve() -> (Arc<Known>, mpsc::UnboundedReceiver<Link<TaskUp, TaskDown>>, String) {
+pub(super) async fn serve() -> (Arc<Known>, mpsc::UnboundedReceiver<Link<TaskUp, TaskDown>>, String) {
     let (dialed, dials) = mpsc::unbounded_channel();
     let known =
         Arc::new(Known { payloads: Mutex::default(), statuses: Mutex::default(), dialed: Mutex::new(Some(dialed)) });
@@ -120,17 +120,7 @@ async fn a_process_runs_tasks_until_its_lifeline_ends() {
     let payload = graph.stages[graph.result()].payload.clone();
     known.payloads.lock().unwrap().insert(payload.hash(), payload.clone());
     assert_eq!(graph.stages.len(), 1, "one task does it all");
-    let launch = TaskLaunch {
-        task: TaskId(1),
-        job: JobId(1),
-        stage: StageId(1),
-        stage_attempt: 0,
-        partition: 0,
-        attempt: 0,
-        payload: payload.hash(),
-        inputs: vec![],
-        target: TaskTarget::Result,
-    };
+    let launch = launch(TaskId(1), payload.hash(), 0, &[], TaskTarget::Result);
     link.outgoing.send(TaskDown::Launch(vec![launch])).await.unwrap();
     let mut heard = Vec::new();
     while heard.len() < 2 {

@@ -3,6 +3,7 @@
 mod faults;
 mod grpc;
 mod jobs;
+mod measure;
 
 use super::{ExecutorHandle, ShellOptions, memory::Memory, start_with};
 use datafusion::arrow::array::RecordBatch;
@@ -99,11 +100,7 @@ impl Stage {
 
     /// With a configuration, and the block service at a port (0 is none). `memory` may change the options, and give the
     /// memory that tasks use in place of the usual.
-    async fn with(
-        conf: &[(&str, &str)],
-        port: u16,
-        memory: impl FnOnce(&mut ShellOptions) -> Option<Memory>,
-    ) -> Self {
+    async fn with(conf: &[(&str, &str)], port: u16, memory: impl FnOnce(&mut ShellOptions) -> Option<Memory>) -> Self {
         let root = tempfile::tempdir().unwrap();
         let mut options = ShellOptions::from_bootstrap(bootstrap(root.path(), conf, port)).unwrap();
         let memory = memory(&mut options);
@@ -153,17 +150,7 @@ impl Stage {
         self.known.payloads.lock().unwrap().insert(payload.hash(), payload.clone());
         let task = TaskId(self.next_task);
         self.next_task += 1;
-        let launch = TaskLaunch {
-            task,
-            job: JobId(1),
-            stage: StageId(1),
-            stage_attempt: 0,
-            partition,
-            attempt: 0,
-            payload: payload.hash(),
-            inputs: inputs.iter().map(|s| TaskInput { shuffle: ShuffleId(*s), epoch: 0 }).collect(),
-            target,
-        };
+        let launch = launch(task, payload.hash(), partition, inputs, target);
         self.say(TaskDown::Launch(vec![launch])).await;
         task
     }
@@ -180,7 +167,7 @@ impl Stage {
         }
     }
 
-    /// Runs the shuffle map stages of a graph, and hands over the launch of its result tasks: partition by partition.
+    /// Runs a graph, task after task, and gives the results in their order.
     async fn run(&mut self, graph: &StageGraph) -> Vec<(ResultBlock, TaskMetrics)> {
         let mut results = Vec::new();
         for (place, stage) in graph.stages.iter().enumerate() {
@@ -205,7 +192,7 @@ impl Stage {
         results
     }
 
-    /// The files in the directory to which outputs go.
+    /// The names of the files in a directory, sorted.
     fn files(&self, dir: &Path) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
         let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -214,7 +201,21 @@ impl Stage {
     }
 }
 
-/// A graph, and the session that made it.
+fn launch(task: TaskId, payload: PayloadHash, partition: u32, inputs: &[u32], target: TaskTarget) -> TaskLaunch {
+    TaskLaunch {
+        task,
+        job: JobId(1),
+        stage: StageId(1),
+        stage_attempt: 0,
+        partition,
+        attempt: 0,
+        payload,
+        inputs: inputs.iter().map(|s| TaskInput { shuffle: ShuffleId(*s), epoch: 0 }).collect(),
+        target,
+    }
+}
+
+/// The stages of a query.
 async fn graph(sql: &str, partitions: usize) -> StageGraph {
     let session = SqlSession::new(SessionOptions { partitions, ..SessionOptions::default() }).unwrap();
     match session.plan(sql).await.unwrap() {
