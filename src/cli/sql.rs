@@ -99,7 +99,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             // Dropping the query cancels it; the context then says goodbye.
             _ = stop.next() => Err(Failure::interrupted()),
         };
-        context.stop(done.as_ref().map(|()| ()).map_err(|f| f.message.clone())).await;
+        context.stop(done.as_ref().copied().map_err(|f| f.message.clone())).await;
         done
     })
 }

@@ -100,7 +100,10 @@ impl Drop for Daemon {
             let _ = self.child.wait();
         }
         if std::thread::panicking() {
-            eprintln!("--- {} said:\n{}", self.name, self.log());
+            #[expect(clippy::print_stderr, reason = "what a daemon said is what explains a failing test")]
+            {
+                eprintln!("--- {} said:\n{}", self.name, self.log());
+            }
         }
     }
 }

@@ -26,10 +26,9 @@ impl DagScheduler {
     pub(crate) fn fetch_failed(&mut self, now: Now, failed: FetchFailure, max_attempts: u32, delay: Duration) {
         let FetchFailure { set, failure, server_lost } = failed;
         let TaskFailure::FetchFailed { shuffle, map_partition, map_task, location, .. } = &failure else { return };
-        let Some(stage) = self.stages.get_mut(&set.stage) else { return };
-        if stage.state != StageState::Running || stage.attempts != set.attempt + 1 {
-            return; // A stale attempt: a newer one finds out for itself.
-        }
+        let stage = self.stages.get_mut(&set.stage).expect("a live task set has a stage");
+        // Of a stale attempt the TaskScheduler makes nothing: a newer one finds out for itself.
+        assert_eq!((stage.state, stage.attempts), (StageState::Running, set.attempt + 1), "a stale task set was live");
         stage.failures += 1;
         stage.state = StageState::Failed;
         let first = *stage.failed_from.entry(location.clone()).or_insert(set.attempt);

@@ -46,7 +46,7 @@ impl server::TaskLink for Service {
 }
 
 /// Serves on a free port for as long as the runtime lives.
-pub(super) async fn serve() -> (Arc<Known>, mpsc::UnboundedReceiver<Link<TaskUp, TaskDown>>, String) {
+async fn serve() -> (Arc<Known>, mpsc::UnboundedReceiver<Link<TaskUp, TaskDown>>, String) {
     let (dialed, dials) = mpsc::unbounded_channel();
     let known =
         Arc::new(Known { payloads: Mutex::default(), statuses: Mutex::default(), dialed: Mutex::new(Some(dialed)) });

@@ -3,7 +3,6 @@
 mod faults;
 mod grpc;
 mod jobs;
-mod measure;
 
 use super::{ExecutorHandle, ShellOptions, memory::Memory, start_with};
 use datafusion::arrow::array::RecordBatch;
