@@ -1,6 +1,6 @@
 //! Which worker gives what to which application: a pure function from a view of the cluster to a list of grants.
 //!
-//! The rules are those of Spark's standalone mode. Applications are served in turn ([`turns`] is the policy: first in,
+//! The rules are those of Spark's standalone mode. Applications are served in turn (`turns` is the policy: first in,
 //! first out). An application's executors are dealt to the workers that fit one, those with most free cores first:
 //! spread out, one executor's worth to each in turn; packed, each filled before the next. An application that does not
 //! say how many cores an executor has gets at most one new executor a worker and placement, which grows core by core
