@@ -13,6 +13,7 @@
 //! | [`conf`] | configuration: keys, defaults, precedence |
 //! | [`client`] | what an executor asks its driver (feature `loop`) |
 //! | [`link`] | two bounded queues between two processes (feature `loop`) |
+//! | [`lifeline`] | how a child learns that its worker is gone (feature `loop`) |
 //! | [`bootstrap`] | what a worker tells a child process |
 //! | [`wire`] | messages from and to protobuf (feature `wire`) |
 
@@ -21,6 +22,8 @@ pub mod bootstrap;
 pub mod client;
 pub mod conf;
 pub mod ids;
+#[cfg(feature = "loop")]
+pub mod lifeline;
 #[cfg(feature = "loop")]
 pub mod link;
 pub mod machine;

@@ -3,7 +3,7 @@
 //! Each test shows that its fault happened: the process it killed was alive in the middle of the query, and was seen
 //! to be gone before the query ended.
 
-use hearth_integration::real::{Daemon, Process, TestCluster, eventually, signal};
+use hearth_integration::real::{Daemon, Process, SmallDisk, TestCluster, eventually, signal};
 use rustix::process::Signal;
 
 /// Counts all pairs of orders of a customer: some seconds of work with two shuffles, and an answer that is known.
@@ -123,4 +123,26 @@ fn the_client_is_interrupted() {
     assert_eq!(query.output(), "");
     cluster.await_idle();
     cluster.await_application("slow", |a| a.state.is_final());
+}
+
+#[test]
+fn a_disk_is_full() {
+    // Declared before the cluster: unmounted after it.
+    let dir = tempfile::tempdir().unwrap();
+    let Some(_disk) = SmallDisk::mount(dir.path(), 2) else {
+        println!("skipped: this process may not mount a small file system");
+        return;
+    };
+    let mut cluster = TestCluster::start(&[]);
+    cluster.add_worker_in(1, &dir.path().join("work"));
+    let err = cluster.sql(&["--conf", "spark.sql.shuffle.partitions=4", "-e", SLOW]).failed(1);
+    let last = err.trim_end().lines().last().unwrap_or_default();
+    for word in ["No space left on device", "/shuffle/shuffle_", "4 times", "spark.task.maxFailures"] {
+        assert!(last.contains(word), "{word:?} is missing in: {err}");
+    }
+    cluster.await_idle();
+    let left: Vec<_> = walk(dir.path()).into_iter().filter(|p| p.to_string_lossy().contains("/shuffle/")).collect();
+    assert!(left.is_empty(), "half-written files: {left:?}");
+    // The disk has room again: the same worker goes on.
+    cluster.sql(&["-e", "select count(*) from tpch.sf0_01.lineitem group by l_orderkey limit 1"]).ok();
 }

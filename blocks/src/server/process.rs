@@ -1,7 +1,7 @@
 //! The body of `hearth blocks`: a machine's block service.
 
 use super::{BlockService, Layout, serve};
-use hearth_core::{bootstrap::BlocksBootstrap, messages::worker::Address};
+use hearth_core::{bootstrap::BlocksBootstrap, lifeline, messages::worker::Address};
 use std::{
     io::{self, Read, Write},
     net::SocketAddr,
@@ -10,7 +10,6 @@ use tokio::{
     net::{TcpListener, lookup_host},
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
-    sync::oneshot,
 };
 
 /// Why a block service could not start, or had to stop.
@@ -43,6 +42,9 @@ pub enum ServeError {
     /// Signals cannot be heard.
     #[error("cannot listen for SIGTERM: {0}")]
     Signal(io::Error),
+    /// The system gives no threads.
+    #[error("cannot start threads: {0}")]
+    Threads(io::Error),
     /// The server failed.
     #[error("cannot serve: {0}")]
     Serve(#[from] tonic::transport::Error),
@@ -68,7 +70,7 @@ pub async fn run_block_service(
     let address = Address { host, port: taken };
     writeln!(announce, "listening on {address}").and_then(|()| announce.flush()).map_err(ServeError::Announce)?;
     tracing::info!(%address, work_dir = %work_dir.display(), "serving blocks");
-    let cut = watch(lifeline);
+    let cut = lifeline::watch(lifeline).map_err(ServeError::Threads)?;
     serve(listener, BlockService::new(Layout::Worker { work_dir }), async move {
         tokio::select! {
             _ = cut => tracing::info!("the worker is gone: stopping"),
@@ -87,23 +89,4 @@ async fn bind(host: &str, port: u16) -> Result<TcpListener, ServeError> {
     }
     let address = Address { host: host.to_owned(), port };
     TcpListener::bind(found.as_slice()).await.map_err(|source| ServeError::Bind { address, source })
-}
-
-/// Done when the lifeline ends. A thread of its own, because a read of standard input cannot be cancelled and a runtime
-/// would wait for it when it is dropped.
-fn watch(mut lifeline: impl Read + Send + 'static) -> oneshot::Receiver<()> {
-    let (held, cut) = oneshot::channel();
-    std::thread::spawn(move || {
-        let mut ignored = [0; 64];
-        loop {
-            match lifeline.read(&mut ignored) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        drop(held);
-    });
-    cut
 }

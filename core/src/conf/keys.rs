@@ -3,10 +3,10 @@
 //! [`EXECUTOR_MEMORY`] and [`WORKER_MEMORY_RESERVE`] give MiB, the unit of placement; every other size gives bytes.
 
 use super::{
-    Entry, Fuse, Key, Reader, ShufflePartitions,
+    Entry, Key, Reader, ShufflePartitions,
     master_url::MasterUrl,
     value::{
-        boolean, bytes_in_bytes, bytes_in_mib, count, directory, fuse, host, limit_in_bytes, line, master, memory_mib,
+        boolean, bytes_in_bytes, bytes_in_mib, count, directory, host, limit_in_bytes, line, master, memory_mib,
         millis, optional, pause_in_seconds, port, seconds, shuffle_partitions,
     },
 };
@@ -51,11 +51,8 @@ keys! {
         EXECUTOR_MEMORY: u64 = "spark.executor.memory", "1g", memory_mib;
         /// Executors that the application may hold in all; unset is no limit.
         EXECUTOR_INSTANCES: Option<u32> = "spark.executor.instances", "", |t| optional(t, count::<1, ANY>);
-        /// Tasks of a stage that reads a shuffle; `auto` derives them from the cores and the bytes at hand.
+        /// Tasks of a stage that reads a shuffle; `auto` is one for each core that the application may use.
         SQL_SHUFFLE_PARTITIONS: ShufflePartitions = "spark.sql.shuffle.partitions", "auto", shuffle_partitions;
-        /// Whether an exchange whose both sides fit into one executor stays inside a task (`auto`), or every exchange is
-        /// a boundary of stages (`never`).
-        SQL_FUSE: Fuse = "hearth.sql.fuse", "auto", fuse;
         /// Rows of one batch inside a task.
         SQL_BATCH_SIZE: u32 = "hearth.sql.batchSize", "8192", count::<1, { 1 << 20 }>;
         /// Failures of one task that end its job.

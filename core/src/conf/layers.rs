@@ -105,8 +105,8 @@ mod tests {
         let at = path.display();
         let error = build(b"# x\nspark.executor.memory lots\n");
         assert!(error.starts_with(&format!("{at}:2: spark.executor.memory=\"lots\": expected")), "{error}");
-        let error = build(b"hearth.sql.fuze auto\n");
-        assert!(error.starts_with(&format!("{at}:1: hearth.sql.fuze is not")), "{error}");
+        let error = build(b"hearth.sql.batchsize 9\n");
+        assert!(error.starts_with(&format!("{at}:1: hearth.sql.batchsize is not")), "{error}");
         let error = build(b"spark.a \xff\n");
         assert!(error.starts_with(&format!("{at}: not UTF-8 at byte 8")), "{error}");
         let error = build(&vec![b'#'; (4 << 20) + 1]);

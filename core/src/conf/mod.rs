@@ -31,7 +31,7 @@ mod docs;
 pub use error::{ConfError, Warning};
 pub use key::{Entry, Key, Reader};
 pub use layers::Layers;
-pub use value::{Fuse, ShufflePartitions};
+pub use value::ShufflePartitions;
 
 use std::collections::BTreeMap;
 
@@ -194,8 +194,8 @@ mod tests {
     #[test]
     fn unknown_names_are_told_apart() {
         let mut conf = Conf::new();
-        let error = conf.set("hearth.sql.fuze", "auto").unwrap_err();
-        assert_eq!(error.to_string(), "hearth.sql.fuze is not a configuration key; did you mean hearth.sql.fuse?");
+        let error = conf.set("hearth.sql.batchsize", "9").unwrap_err();
+        assert_eq!(error.to_string(), "hearth.sql.batchsize is not a configuration key; did you mean hearth.sql.batchSize?");
         assert!(conf.pairs().is_empty());
 
         let warning = conf.set("spark.speculation", "true").unwrap().unwrap();
@@ -241,7 +241,6 @@ mod tests {
             ("spark.driver.port", &["-1", "65536", "http"]),
             ("spark.driver.maxResultSize", &["x", "-1"]),
             ("spark.local.dir", &["relative", "/a/../b"]),
-            ("hearth.sql.fuse", &["", "always", "true"]),
             ("hearth.sql.batchSize", &["0", "1000000000"]),
         ];
         for (name, values) in table {

@@ -11,19 +11,10 @@ use std::{fmt, path::PathBuf, time::Duration};
 /// `spark.sql.shuffle.partitions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShufflePartitions {
-    /// From the cores and the bytes at hand.
+    /// One for each core that the application may use.
     Auto,
     /// As many.
     Fixed(u32),
-}
-
-/// `hearth.sql.fuse`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fuse {
-    /// An exchange whose both sides fit into one executor stays inside a task.
-    Auto,
-    /// Every exchange is a boundary of stages.
-    Never,
 }
 
 /// An empty text is an unset value.
@@ -134,14 +125,6 @@ pub(super) fn shuffle_partitions(text: &str) -> Result<ShufflePartitions, String
     match text {
         "auto" => Ok(ShufflePartitions::Auto),
         _ => count::<1, MAX_PARTITIONS>(text).map(ShufflePartitions::Fixed).map_err(|e| format!("auto, or {e}")),
-    }
-}
-
-pub(super) fn fuse(text: &str) -> Result<Fuse, String> {
-    match text {
-        "auto" => Ok(Fuse::Auto),
-        "never" => Ok(Fuse::Never),
-        _ => Err("auto or never, such as auto".into()),
     }
 }
 

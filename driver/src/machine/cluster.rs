@@ -196,7 +196,9 @@ impl Driver {
         fx.push(Effect::Log { level, text: format!("executor {id} is {state}{code}: {message}") });
         // Who could not even be started, or was ended by somebody, says nothing about the tasks.
         let crashed = state == ExecutorState::Failed && exit_code.is_some_and(|code| code != 0);
-        let crash = crashed.then(|| Crash { now, text: format!("{message}{code}") });
+        // The rest of the message is the end of its log, which need not be said again for each task.
+        let cause = message.lines().next().unwrap_or_default();
+        let crash = crashed.then(|| Crash { now, text: format!("{cause}{code}") });
         self.drop_executor(id, crash, fx);
     }
 

@@ -50,7 +50,8 @@ impl Driver {
     /// When there is a failure it is the end of the application: no job can run any more.
     pub(super) fn end_if(&mut self, failure: Option<JobFailure>, fx: &mut Vec<Effect>) {
         let Some(failure) = failure.filter(|_| self.over.is_none()) else { return };
-        fx.push(Effect::Log { level: Level::Error, text: failure.to_string() });
+        // Open jobs and those to come fail with it: whoever waits for them says so.
+        fx.push(Effect::Log { level: Level::Info, text: failure.to_string() });
         self.close_all(&failure);
         self.master.close(None, fx);
         self.dismiss_executors(&failure.to_string(), fx);

@@ -1,11 +1,6 @@
 //! A running driver.
 
-use super::{
-    Error, JobHandle, ShellOptions, grpc,
-    links::{LINGER, Links},
-    perform::Performer,
-    uplink::Uplink,
-};
+use super::{Error, JobHandle, ShellOptions, grpc, links::Links, perform::Performer, uplink::Uplink};
 use crate::machine::{Driver, Event};
 use hearth_core::{
     ApplicationId, ApplicationState, Payload, PayloadHash, Refusal, ShuffleId, StageGraph,
@@ -33,6 +28,10 @@ use tonic::transport::Server;
 
 /// How long a stop waits for the machine to take its leave: one step, and whatever is queued before it.
 const LEAVE: Duration = Duration::from_secs(5);
+/// How long a stop waits for last words to be sent: longer than any link lingers.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a stop waits for connections to close before it cuts them off: nothing is said on them any more.
+const CUT_OFF: Duration = Duration::from_millis(100);
 /// How often a quiet connection of an executor is asked whether it lives, and how long it may take to say so. Slower than
 /// heartbeats: it only finds connections whose other end vanished without a word.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -146,11 +145,11 @@ impl DriverHandle {
         }
         // The links' last words are being sent.
         self.0.links.tracker.close();
-        let _ = timeout(LINGER * 2, self.0.links.tracker.wait()).await;
+        let _ = timeout(LAST_WORDS, self.0.links.tracker.wait()).await;
         self.0.stopping.send_replace(true);
         let server = self.0.server.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut server) = server
-            && timeout(LINGER, &mut server).await.is_err()
+            && timeout(CUT_OFF, &mut server).await.is_err()
         {
             server.abort();
         }

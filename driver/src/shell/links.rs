@@ -20,8 +20,9 @@ use tokio_util::task::TaskTracker;
 
 /// How long a new link may take to say its first message, so that connections that never register do not pile up.
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
-/// How long a link that we close stays open for the peer to read what was said last.
-pub(super) const LINGER: Duration = Duration::from_millis(500);
+/// How long a link that we close stays open for the executor to read what was said last. Somebody at a prompt waits for it
+/// when the application ends; an executor that missed the word is ended by the master.
+const LINGER: Duration = Duration::from_millis(100);
 /// Open links: far more executors than one driver can feed, and as many that are about to be refused.
 const MAX_LINKS: usize = 20_000;
 /// Questions that wait for an answer: one for each input of each slot of a large cluster. The machine answers in its next

@@ -1,6 +1,6 @@
 //! The driver's end of the link to its master.
 
-use super::links::{LINGER, Links};
+use super::links::Links;
 use crate::machine::Event;
 use hearth_core::{
     ApplicationId, LinkId,
@@ -10,8 +10,13 @@ use hearth_core::{
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::sync::{mpsc, oneshot, watch};
+
+/// How long a link that we close stays open for the master to read the goodbye and close: without it the master waits out
+/// its grace and counts the application as killed.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// Dials the master, and speaks on the link that is open. Dropping it closes the link.
 pub(super) struct Uplink {

@@ -4,7 +4,7 @@
 //! the lifeline; beside them those for blocking work, which end when they are idle.
 
 use super::{ExecutorExit, GrpcDriver, ShellOptions, StartError, start};
-use hearth_core::bootstrap::ExecutorBootstrap;
+use hearth_core::{bootstrap::ExecutorBootstrap, lifeline};
 use std::{
     io::{self, Read},
     sync::Arc,
@@ -12,7 +12,6 @@ use std::{
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
-    sync::oneshot,
 };
 
 /// Threads that read files for the fetcher and for the own block server.
@@ -37,7 +36,7 @@ fn control_runtime() -> io::Result<Runtime> {
 
 async fn run(bootstrap: ExecutorBootstrap, lifeline: impl Read + Send + 'static) -> Result<ExecutorExit, StartError> {
     let mut terminated = signal(SignalKind::terminate()).map_err(StartError::Signal)?;
-    let cut = watch(lifeline).map_err(StartError::Threads)?;
+    let cut = lifeline::watch(lifeline).map_err(StartError::Threads)?;
     let url = bootstrap.driver_url.clone();
     let options = ShellOptions::from_bootstrap(bootstrap)?;
     let name = format!("executor {} of {}", options.machine.executor, options.application);
@@ -58,24 +57,4 @@ async fn run(bootstrap: ExecutorBootstrap, lifeline: impl Read + Send + 'static)
     };
     tracing::info!(code = exit.code, "{name} exits: {}", exit.reason);
     Ok(exit)
-}
-
-/// Done when the lifeline ends. A thread of its own, because a read of standard input cannot be cancelled and a runtime
-/// would wait for it when it is dropped.
-fn watch(mut lifeline: impl Read + Send + 'static) -> io::Result<oneshot::Receiver<()>> {
-    let (held, cut) = oneshot::channel();
-    let body = move || {
-        let mut ignored = [0; 64];
-        loop {
-            match lifeline.read(&mut ignored) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        drop(held);
-    };
-    std::thread::Builder::new().name("hearth-lifeline".into()).stack_size(64 * 1024).spawn(body)?;
-    Ok(cut)
 }

@@ -35,8 +35,13 @@ impl TestCluster {
 
     /// Starts one more worker and waits until it is registered.
     pub fn add_worker(&mut self, cores: u32) {
+        let work = self.work_dir(self.workers.len());
+        self.add_worker_in(cores, &work);
+    }
+
+    /// Starts one more worker in a directory and waits until it is registered.
+    pub fn add_worker_in(&mut self, cores: u32, work: &Path) {
         let name = format!("worker-{}", self.workers.len());
-        let work = self.dir.path().join(&name);
         let (cores, work) = (cores.to_string(), work.to_string_lossy());
         let args = ["worker", &self.url, "--cores", &cores, "--memory", "2g", "--work-dir", &work];
         let mut worker = Daemon::start(&name, &args, self.dir.path());

@@ -5,10 +5,12 @@
 
 mod cluster;
 mod daemon;
+mod disk;
 mod processes;
 
 pub use cluster::TestCluster;
 pub use daemon::{Daemon, Run, run};
+pub use disk::SmallDisk;
 pub use processes::{Process, signal};
 
 use std::{

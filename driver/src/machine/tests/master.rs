@@ -60,7 +60,7 @@ fn without_a_master_jobs_fail_with_one_clear_error() {
     c.send(failed(0));
     let error =
         "no master at 127.0.0.1:7077: connection refused (tried 3 times); is it running, and is the address right?";
-    c.expect(&[&format!("Error: {error}"), "j1 s0.0: 0 run, 0 of 1 over", &format!("j1 failed: {error}")]);
+    c.expect(&[&format!("Info: {error}"), "j1 s0.0: 0 run, 0 of 1 over", &format!("j1 failed: {error}")]);
     c.submit(2, vec![stage(1, &[])]);
     c.expect(&[&format!("j2 failed: {error}")]);
     c.pass(100_000);
@@ -78,7 +78,7 @@ fn a_master_that_does_not_answer_is_not_waited_for() {
     c.expect(&[]);
     c.pass(1);
     let error = "no master at 127.0.0.1:7077: it has not answered yet (tried 1 times); is it running, and is the address right?";
-    c.expect(&[&format!("Error: {error}"), "j1 s0.0: 0 run, 0 of 1 over", &format!("j1 failed: {error}")]);
+    c.expect(&[&format!("Info: {error}"), "j1 s0.0: 0 run, 0 of 1 over", &format!("j1 failed: {error}")]);
     c.send(opened(0));
     c.expect(&["close master link 0"]);
 }
@@ -92,7 +92,7 @@ fn a_refusal_is_final() {
     c.master_says(AppDown::Refused(Refusal::Standby));
     let error =
         "the master at 127.0.0.1:7077 refused the application: this master is in standby; ask the one that leads";
-    c.expect(&[&format!("Error: {error}"), "close master link 0"]);
+    c.expect(&[&format!("Info: {error}"), "close master link 0"]);
     c.submit(1, vec![stage(1, &[])]);
     c.expect(&[&format!("j1 failed: {error}")]);
 }
@@ -144,7 +144,7 @@ fn a_replaced_master_is_not_listened_to() {
     c.take();
     c.send(Event::MasterSaid { link: LinkId(2), message: taken("app-9", 4) });
     c.expect(&[
-        "Error: the application is FAILED: the master at 127.0.0.1:7077 knows it as app-9 and not as app-1 any more",
+        "Info: the application is FAILED: the master at 127.0.0.1:7077 knows it as app-9 and not as app-1 any more",
         "close master link 2",
     ]);
 }
@@ -158,7 +158,7 @@ fn the_master_may_end_the_application() {
     c.master_says(AppDown::Ended { state: ApplicationState::Failed, reason: "10 executors failed in a row".into() });
     let error = "the application is FAILED: 10 executors failed in a row";
     c.expect(&[
-        &format!("Error: {error}"),
+        &format!("Info: {error}"),
         "close master link 0",
         &format!("x1 stop: {error}"),
         "x1 close",
