@@ -195,7 +195,10 @@ mod tests {
     fn unknown_names_are_told_apart() {
         let mut conf = Conf::new();
         let error = conf.set("hearth.sql.batchsize", "9").unwrap_err();
-        assert_eq!(error.to_string(), "hearth.sql.batchsize is not a configuration key; did you mean hearth.sql.batchSize?");
+        assert_eq!(
+            error.to_string(),
+            "hearth.sql.batchsize is not a configuration key; did you mean hearth.sql.batchSize?"
+        );
         assert!(conf.pairs().is_empty());
 
         let warning = conf.set("spark.speculation", "true").unwrap().unwrap();
