@@ -1,7 +1,12 @@
 //! What a user gets wrong: one clear line, the right exit code, no data, nothing left behind.
 
-use hearth_integration::real::{Daemon, TestCluster, run};
-use std::{fs, path::Path};
+use hearth_integration::real::{Daemon, TestCluster, hearth, run};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::Stdio,
+};
 
 /// One line that says all of `words`.
 #[track_caller]
@@ -136,6 +141,27 @@ fn an_output_file_appears_only_when_all_rows_are_in_it() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing half-written stays");
     assert_eq!(run(&[&base[..], &["select 1 as a"]].concat()).ok(), "");
     assert_eq!(fs::read_to_string(&out).unwrap(), "a\n1\n");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_query() {
+    let sql = "select * from tpch.sf0_1.lineitem";
+    let mut query = hearth()
+        .args(["sql", "--master", "local[2]", "--conf", "spark.sql.shuffle.partitions=40", "--format", "ndjson"])
+        .args(["--verbose", "-e", sql])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(query.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with('{'), "{first}");
+    let done = query.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    // The table has 600,572 rows: it did not go on to the end.
+    let rows = said.lines().find_map(|l| l.split_once(" rows in ")?.0.parse::<u64>().ok()).expect("it counts its rows");
+    assert!(rows < 600_572, "{said}");
 }
 
 #[test]

@@ -9,6 +9,10 @@ use std::{
     io::{self, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -170,6 +174,10 @@ async fn one(
             rows += batch.num_rows();
             // Bars and rows share a terminal.
             bars.suspend(|| writer.write(&batch)).map_err(|e| target_error(args, &e))?;
+            if target.reader_left.load(Ordering::Relaxed) {
+                // Nobody wants the rest: leaving here cancels the query.
+                break;
+            }
         }
         bars.finish();
         writer.finish().map_err(|e| target_error(args, &e))?;
@@ -194,13 +202,17 @@ fn target_error(args: &Args, error: &dyn std::fmt::Display) -> Failure {
 /// Where rows go. A file gets its name only when all rows are in it.
 struct Target {
     stream: Box<dyn Write + Send>,
+    /// The reader of standard output went away.
+    reader_left: Arc<AtomicBool>,
     file: Option<(tempfile::TempPath, PathBuf)>,
 }
 
 impl Target {
     fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = path else {
-            return Ok(Self { stream: Box::new(io::BufWriter::new(Quiet(io::stdout()))), file: None });
+            let reader_left = Arc::new(AtomicBool::new(false));
+            let stdout = Quiet { stdout: io::stdout(), reader_left: Arc::clone(&reader_left) };
+            return Ok(Self { stream: Box::new(io::BufWriter::new(stdout)), reader_left, file: None });
         };
         let dir = match path.parent() {
             Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -213,7 +225,11 @@ impl Target {
             .tempfile_in(dir)
             .map_err(|e| Failure::failed(format!("-o {}: {e}", path.display())))?;
         let (file, temporary) = temporary.into_parts();
-        Ok(Self { stream: Box::new(io::BufWriter::new(file)), file: Some((temporary, path.to_owned())) })
+        Ok(Self {
+            stream: Box::new(io::BufWriter::new(file)),
+            reader_left: Arc::default(),
+            file: Some((temporary, path.to_owned())),
+        })
     }
 
     fn finish(mut self) -> Result<(), Failure> {
@@ -227,19 +243,32 @@ impl Target {
 }
 
 /// Standard output whose reader may go away (`| head`) without that being a failure.
-struct Quiet(io::Stdout);
+struct Quiet {
+    stdout: io::Stdout,
+    reader_left: Arc<AtomicBool>,
+}
+
+impl Quiet {
+    /// What was done, or nothing in its stead once the reader is gone.
+    fn unless_left<T>(&self, done: io::Result<T>, nothing: T) -> io::Result<T> {
+        match done {
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
+                self.reader_left.store(true, Ordering::Relaxed);
+                Ok(nothing)
+            }
+            done => done,
+        }
+    }
+}
 
 impl Write for Quiet {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.0.write(bytes) {
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
-            other => other,
-        }
+        let done = self.stdout.write(bytes);
+        self.unless_left(done, bytes.len())
     }
+
     fn flush(&mut self) -> io::Result<()> {
-        match self.0.flush() {
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
-        }
+        let done = self.stdout.flush();
+        self.unless_left(done, ())
     }
 }
