@@ -106,15 +106,11 @@ impl Context {
         Ok(self.session.sql(sql).await?)
     }
 
-    /// Says goodbye to the master, with the reason when the application failed. Executors end; in the local modes
+    /// Says goodbye to the master, with a final state and a reason for people. Executors end; in the local modes
     /// everything else does too.
-    pub async fn stop(self, outcome: Result<(), String>) {
-        let (state, message) = match outcome {
-            Ok(()) => (ApplicationState::Finished, String::new()),
-            Err(message) => (ApplicationState::Failed, message),
-        };
+    pub async fn stop(self, state: ApplicationState, reason: impl Into<String>) {
         drop(self.session);
-        self.driver.stop(state, message).await;
+        self.driver.stop(state, reason).await;
         match self.local {
             Local::Cluster => {}
             Local::Threads(threads) => threads.stop().await,

@@ -10,7 +10,7 @@
 //!     assert_eq!(batch?.num_rows(), 1);
 //! }
 //! drop(rows);
-//! context.stop(Ok(())).await;
+//! context.stop(hearth::ApplicationState::Finished, "").await;
 //! # Ok(())
 //! # }
 //! ```
@@ -23,5 +23,5 @@ mod local;
 pub use client::MasterClient;
 pub use context::Context;
 pub use error::Error;
-pub use hearth_core::conf::Conf;
+pub use hearth_core::{ApplicationState, conf::Conf};
 pub use hearth_driver::{api::QueryRun, shell::StageProgress};

@@ -122,7 +122,8 @@ fn the_client_is_interrupted() {
     assert_eq!(query.wait().code(), Some(130), "{}", query.log());
     assert_eq!(query.output(), "");
     cluster.await_idle();
-    cluster.await_application("slow", |a| a.state.is_final());
+    let app = cluster.await_application("slow", |a| a.state.is_final());
+    assert_eq!(app.state, hearth_core::ApplicationState::Killed, "{}", app.message);
 }
 
 #[test]

@@ -52,6 +52,9 @@ enum Command {
     Blocks,
 }
 
+/// What a shell makes of SIGINT: 128 and the signal's number.
+const INTERRUPTED: u8 = 130;
+
 /// Why a command failed, and the code to exit with.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -72,7 +75,12 @@ impl Failure {
 
     /// The user interrupted it.
     pub(crate) fn interrupted() -> Self {
-        Self { code: 130, message: "interrupted".into() }
+        Self { code: INTERRUPTED, message: "interrupted".into() }
+    }
+
+    /// Whether the user interrupted it.
+    pub(crate) const fn is_interruption(&self) -> bool {
+        self.code == INTERRUPTED
     }
 }
 

@@ -1,7 +1,7 @@
 //! `hearth sql`: run SQL on a cluster, or on this machine.
 
 use super::{Failure, flags, logging, output, progress::Bars, settings, signals::Stop};
-use hearth::Context;
+use hearth::{ApplicationState, Context};
 use hearth_core::conf::{Conf, master_url::MasterUrl};
 use hearth_plan::format::{Format, Writer};
 use std::{
@@ -103,7 +103,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             // Dropping the query cancels it; the context then says goodbye.
             _ = stop.next() => Err(Failure::interrupted()),
         };
-        context.stop(done.as_ref().copied().map_err(|f| f.message.clone())).await;
+        let (state, reason) = match &done {
+            Ok(()) => (ApplicationState::Finished, ""),
+            Err(failure) if failure.is_interruption() => (ApplicationState::Killed, failure.message.as_str()),
+            Err(failure) => (ApplicationState::Failed, failure.message.as_str()),
+        };
+        context.stop(state, reason).await;
         done
     })
 }

@@ -3,7 +3,11 @@
 use super::links::Links;
 use crate::machine::{Event, JobNews};
 use hearth_core::{JobId, StageId};
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::{mpsc, watch};
 
 /// Where a stage of a running job stands. `Display` is one line for people.
@@ -23,11 +27,16 @@ pub struct StageProgress {
     pub done: u32,
     /// Nothing of it starts any more.
     pub over: bool,
+    /// When it began.
+    pub begun: Instant,
+    /// How long after that these counts were true; the time it took, once it is over.
+    pub elapsed: Duration,
 }
 
 impl fmt::Display for StageProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stage {}: {}/{} tasks: {}", self.id, self.done, self.tasks, self.name)?;
+        let Self { id, done, tasks, name, .. } = self;
+        write!(f, "stage {id}: {done}/{tasks} tasks in {:.3} s: {name}", self.elapsed.as_secs_f64())?;
         if self.attempt > 0 {
             write!(f, " (attempt {})", self.attempt + 1)?;
         }
@@ -53,7 +62,11 @@ impl JobSink {
         let is_over = matches!(news, JobNews::Over(_));
         match news {
             JobNews::Stage { stage, name, attempt, tasks, running, done, over } => {
-                let progress = StageProgress { id: stage, name, attempt, tasks, running, done, over };
+                let now = Instant::now();
+                let begun =
+                    self.stages.borrow().iter().find(|known| known.id == stage).map_or(now, |known| known.begun);
+                let elapsed = now - begun;
+                let progress = StageProgress { id: stage, name, attempt, tasks, running, done, over, begun, elapsed };
                 if running > 0 {
                     self.waiting.send_if_modified(|waiting| waiting.take().is_some());
                 }

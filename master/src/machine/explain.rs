@@ -111,13 +111,13 @@ impl fmt::Display for WaitReason {
                 f.write_str("; ask for less with --executor-cores or --executor-memory, or start a larger worker")
             }
             Self::AllCoresTaken { asked, free, total, holders } => {
-                write!(f, "it waits for an executor of {asked}; {free} of {total} are free, ")?;
+                write!(f, "no executor of {asked} fits now: {free} of {total} are free, ")?;
                 holding(f, holders)
             }
             Self::MemoryTaken { asked, most_free_mib, holders } => {
                 write!(
                     f,
-                    "it waits for an executor of {asked}; cores are free, but at most {most_free_mib} MiB beside them, "
+                    "no executor of {asked} fits now: cores are free, but at most {most_free_mib} MiB beside them, "
                 )?;
                 holding(f, holders)
             }

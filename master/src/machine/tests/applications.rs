@@ -2,7 +2,7 @@
 
 use super::*;
 
-const ONE_CORE: &str = "it waits for an executor of 1 core, 1024 MiB; 0 cores, 0 MiB of 2 cores, 2048 MiB are free, the \
+const ONE_CORE: &str = "no executor of 1 core, 1024 MiB fits now: 0 cores, 0 MiB of 2 cores, 2048 MiB are free, the \
                         rest is held by ";
 
 #[test]

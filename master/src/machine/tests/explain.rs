@@ -27,7 +27,7 @@ fn each_reason_says_what_is_missing() {
     bench.has_worker(11, 4);
     assert_eq!(
         wait_line(&mut bench, &app),
-        "it gets no more: it waits for an executor of 2 cores, 3000 MiB; cores are free, but at most 1096 MiB beside \
+        "it gets no more: no executor of 2 cores, 3000 MiB fits now: cores are free, but at most 1096 MiB beside \
          them, the rest is held by app-20261121093000-0001 \"first\": 2 cores, 3000 MiB"
     );
     bench.driver_says(1, AppUp::LimitExecutors { max_executors: Some(1) });
@@ -65,10 +65,9 @@ fn holders_are_named_those_with_most_first_and_the_rest_is_counted() {
     }
     let (late, fx) = bench.has_application(9, ApplicationSpec { max_cores: Some(1), ..spec("late") });
     let holder = |n: u32, cores: &str| format!("app-20261121093000-000{n} \"holder {n}\": {cores}, 64 MiB");
-    let mut reason =
-        "it waits for an executor of 1 core, 1024 MiB; 0 cores, 7808 MiB of 8 cores, 8192 MiB are free, the \
+    let mut reason = "no executor of 1 core, 1024 MiB fits now: 0 cores, 7808 MiB of 8 cores, 8192 MiB are free, the \
                       rest is held by "
-            .to_owned();
+        .to_owned();
     reason +=
         &[holder(6, "3 cores"), holder(1, "1 core"), holder(2, "1 core"), holder(3, "1 core"), holder(4, "1 core")]
             .join("; ");
@@ -95,7 +94,7 @@ fn workers_executors_and_ended_applications_are_explained_and_strangers_are_not(
     assert_eq!(
         bench.explain(app.as_str()).unwrap(),
         "app-20261121093000-0001 \"first\\n\" is RUNNING\n  it has 2 executors with 2 cores, 2048 MiB\n  \
-         it gets no more: it waits for an executor of 1 core, 1024 MiB; 0 cores, 0 MiB of 2 cores, 2048 MiB are free, \
+         it gets no more: no executor of 1 core, 1024 MiB fits now: 0 cores, 0 MiB of 2 cores, 2048 MiB are free, \
          the rest is held by app-20261121093000-0001 \"first\\n\": 2 cores, 2048 MiB\n  \
          executor 0 on worker-10: RUNNING, 1 core, 1024 MiB\n  executor 2 on worker-10: LAUNCHING, 1 core, 1024 MiB\n  \
          executor 1 on worker-10: FAILED: no such file\\n\\u{1b}[31mred\n"
