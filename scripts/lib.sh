@@ -32,7 +32,8 @@ start_cluster() {
     done
 }
 
-# Ends what was started, last first, so that workers can say goodbye to their master. Shows the logs when something failed.
+# Ends what was started, last first, so that workers can say goodbye to their master. Shows the logs when something failed,
+# unless $show_logs says that they would explain nothing.
 stop_cluster() {
     local code=$?
     trap - EXIT
@@ -41,13 +42,14 @@ stop_cluster() {
         wait "${pids[i]}" 2>/dev/null || true
     done
     if [ -n "$dir" ]; then
-        [ "$code" = 0 ] || tail -n 20 "$dir"/*.log >&2 || true
+        [ "$code" = 0 ] || [ "$show_logs" = no ] || tail -n 20 "$dir"/*.log >&2 || true
         rm -rf "$dir"
     fi
     exit "$code"
 }
 dir=
 pids=()
+show_logs=yes
 
 # Waits for the line in which a daemon says that it is ready.
 await_line() {

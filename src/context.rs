@@ -3,6 +3,7 @@
 use crate::{
     Error, MasterClient,
     local::{ClusterOfOurOwn, Threads},
+    scratch::Scratch,
 };
 use hearth_core::{
     ApplicationState, Resources, WorkerState,
@@ -10,18 +11,15 @@ use hearth_core::{
         Conf, ShufflePartitions, keys,
         master_url::{self, MasterUrl},
     },
-    messages::worker::Address,
+    messages::{application::ApplicationSpec, worker::Address},
 };
 use hearth_driver::{
     api::{QueryError, QueryRun, Session, SessionOptions},
     shell::{DriverHandle, GrpcDial, ShellOptions},
 };
 use hearth_plan::Statement;
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
-use tempfile::TempDir;
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio::time::timeout;
 
 /// An application: registered with a master from [`Context::connect`] to [`Context::stop`].
 #[derive(Debug)]
@@ -30,15 +28,63 @@ pub struct Context {
     driver: DriverHandle,
     local: Local,
     /// Holds everything of a local mode; goes last.
-    _scratch: Option<TempDir>,
+    _scratch: Option<Scratch>,
 }
 
 /// What a local mode has to end with its application.
 #[derive(Debug)]
 enum Local {
-    Cluster,
+    /// Nothing: the cluster is somebody else's.
+    Cluster(Vec<Address>),
     Threads(Threads),
     OfOurOwn(ClusterOfOurOwn),
+}
+
+impl Local {
+    /// Starts what `spark.master` asks for, and tells the driver how to reach it.
+    async fn start(conf: &Conf, options: &mut ShellOptions) -> Result<(Self, Option<Scratch>), Error> {
+        let spec = &mut options.driver.spec;
+        match conf.get(&keys::MASTER) {
+            MasterUrl::Local { threads, max_failures } => {
+                let scratch = scratch(conf)?;
+                let cores = match threads {
+                    master_url::Threads::All => None,
+                    master_url::Threads::Fixed(n) => Some(n),
+                };
+                let threads = Threads::start(conf, cores, scratch.path()).await?;
+                if !conf.is_set(&keys::EXECUTOR_MEMORY) {
+                    // There is nobody to leave memory to.
+                    spec.memory_per_executor_mib = threads.resources.memory_mib;
+                }
+                fits(spec, threads.resources)?;
+                options.dial = Some(Arc::new(threads.dial()));
+                options.port = None;
+                options.driver.task_max_failures = max_failures.unwrap_or(options.driver.task_max_failures);
+                Ok((Self::Threads(threads), Some(scratch)))
+            }
+            MasterUrl::LocalCluster { workers, cores, memory_mib } => {
+                let each = Resources::new(cores, memory_mib);
+                if !conf.is_set(&keys::EXECUTOR_MEMORY) {
+                    spec.memory_per_executor_mib = spec.memory_per_executor_mib.min(memory_mib);
+                }
+                fits(spec, each)?;
+                let scratch = scratch(conf)?;
+                let cluster = ClusterOfOurOwn::start(conf, workers, each, scratch.path()).await?;
+                options.dial = Some(Arc::new(GrpcDial::new(vec![cluster.address.clone()])));
+                Ok((Self::OfOurOwn(cluster), Some(scratch)))
+            }
+            MasterUrl::Cluster(masters) => {
+                options.dial = Some(Arc::new(GrpcDial::new(masters.clone())));
+                Ok((Self::Cluster(masters), None))
+            }
+        }
+    }
+}
+
+/// Nobody can add a larger worker to a local mode: what does not fit would wait for ever.
+fn fits(spec: &ApplicationSpec, worker: Resources) -> Result<(), Error> {
+    let asked = Resources::new(spec.cores_per_executor.unwrap_or(1), spec.memory_per_executor_mib);
+    if worker.fits(&asked) { Ok(()) } else { Err(Error::NeverFits { asked, worker }) }
 }
 
 impl Context {
@@ -46,41 +92,18 @@ impl Context {
     pub async fn connect(conf: Conf) -> Result<Self, Error> {
         let mut options = ShellOptions::from_conf(&conf);
         options.driver.spec.user = user();
-        let (local, scratch, cores) = match conf.get(&keys::MASTER) {
-            MasterUrl::Local { threads, max_failures } => {
-                let scratch = scratch(&conf)?;
-                let cores = match threads {
-                    master_url::Threads::All => None,
-                    master_url::Threads::Fixed(n) => Some(n),
-                };
-                let threads = Threads::start(&conf, cores, scratch.path()).await?;
-                options.dial = Some(Arc::new(threads.dial()));
-                options.port = None;
-                options.driver.task_max_failures = max_failures.unwrap_or(options.driver.task_max_failures);
-                if !conf.is_set(&keys::EXECUTOR_MEMORY) {
-                    // There is nobody to leave memory to.
-                    options.driver.spec.memory_per_executor_mib = threads.resources.memory_mib;
-                }
-                let cores = threads.resources.cores;
-                (Local::Threads(threads), Some(scratch), cores)
-            }
-            MasterUrl::LocalCluster { workers, cores, memory_mib } => {
-                let scratch = scratch(&conf)?;
-                let each = Resources::new(cores, memory_mib);
-                let cluster = ClusterOfOurOwn::start(&conf, workers, each, scratch.path()).await?;
-                options.dial = Some(Arc::new(GrpcDial::new(vec![cluster.address.clone()])));
-                (Local::OfOurOwn(cluster), Some(scratch), workers.saturating_mul(cores))
-            }
-            MasterUrl::Cluster(masters) => {
-                options.dial = Some(Arc::new(GrpcDial::new(masters.clone())));
-                (Local::Cluster, None, cluster_cores(&conf, &masters).await)
-            }
-        };
-        let cores = conf.get(&keys::CORES_MAX).map_or(cores, |max| max.min(cores)).max(1);
+        let (local, scratch) = Local::start(&conf, &mut options).await?;
         let driver = DriverHandle::start(options).await?;
         if let Local::Threads(threads) = &local {
             threads.serve(driver.clone());
         }
+        // The driver registers meanwhile.
+        let cores = match &local {
+            Local::Cluster(masters) => cluster_cores(&conf, masters).await,
+            Local::Threads(threads) => threads.resources.cores,
+            Local::OfOurOwn(cluster) => cluster.cores,
+        };
+        let cores = conf.get(&keys::CORES_MAX).map_or(cores, |max| max.min(cores)).max(1);
         let session = Session::new(driver.clone(), SessionOptions::from_conf(&conf, Some(cores)));
         let session = session.map_err(QueryError::from)?;
         Ok(Self { session, driver, local, _scratch: scratch })
@@ -112,7 +135,7 @@ impl Context {
         drop(self.session);
         self.driver.stop(state, reason).await;
         match self.local {
-            Local::Cluster => {}
+            Local::Cluster(_) => {}
             Local::Threads(threads) => threads.stop().await,
             Local::OfOurOwn(cluster) => cluster.stop().await,
         }
@@ -126,20 +149,19 @@ fn user() -> String {
     named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
-fn scratch(conf: &Conf) -> Result<TempDir, Error> {
-    let dir: PathBuf = conf.get(&keys::LOCAL_DIR).unwrap_or_else(std::env::temp_dir);
-    let made = tempfile::Builder::new().prefix("hearth-").tempdir_in(&dir);
-    made.map_err(|source| Error::Scratch { dir: dir.display().to_string(), source })
+fn scratch(conf: &Conf) -> Result<Scratch, Error> {
+    Scratch::make(&conf.get(&keys::LOCAL_DIR).unwrap_or_else(std::env::temp_dir))
 }
+
+/// How long a master may take to say how many cores there are: a figure to plan with is not worth more.
+const CORES_WITHIN: Duration = Duration::from_secs(1);
 
 /// Cores of a cluster's living workers. One, when no master says: registering will say why not, and better.
 async fn cluster_cores(conf: &Conf, masters: &[Address]) -> u32 {
     if conf.get(&keys::SQL_SHUFFLE_PARTITIONS) != ShufflePartitions::Auto {
         return u32::MAX;
     }
-    let view = match MasterClient::try_connect(masters).await {
-        Ok(master) => master.status().await,
-        Err(error) => Err(error),
-    };
+    let ask = async { MasterClient::try_connect(masters).await?.status().await };
+    let Ok(view) = timeout(CORES_WITHIN, ask).await else { return 1 };
     view.map_or(1, |view| view.workers.iter().filter(|w| w.state == WorkerState::Alive).map(|w| w.total.cores).sum())
 }

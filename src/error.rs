@@ -1,6 +1,6 @@
 //! Why a program's wish was not granted.
 
-use hearth_core::conf::ConfError;
+use hearth_core::{Resources, conf::ConfError};
 use std::io;
 
 /// Why a program's wish was not granted.
@@ -10,7 +10,7 @@ pub enum Error {
     #[error(transparent)]
     Conf(#[from] ConfError),
     /// The worker of a local mode.
-    #[error(transparent)]
+    #[error("local mode cannot start: {0} (in local mode the directory is below spark.local.dir)")]
     Worker(#[from] hearth_worker::shell::WorkerError),
     /// The master of a local mode.
     #[error(transparent)]
@@ -21,6 +21,16 @@ pub enum Error {
     /// The query.
     #[error(transparent)]
     Query(#[from] hearth_driver::api::QueryError),
+    /// An executor that no worker of a local mode can hold.
+    #[error(
+        "an executor of {asked} does not fit into this local mode's worker of {worker}; ask for less with --executor-cores or --executor-memory"
+    )]
+    NeverFits {
+        /// What one executor is to have.
+        asked: Resources,
+        /// What a worker has.
+        worker: Resources,
+    },
     /// The worker of a local mode ended before it was of use.
     #[error("the worker of this local mode gave up with code {0}; its log, above, says why")]
     NoWorker(i32),

@@ -19,6 +19,7 @@ pub mod client;
 mod context;
 mod error;
 mod local;
+mod scratch;
 
 pub use client::MasterClient;
 pub use context::Context;

@@ -1,7 +1,7 @@
 //! A cluster in ordinary use: two applications at once, every path of a shuffle block, the HTTP port, memory at rest.
 
 use hearth_core::ApplicationState;
-use hearth_integration::real::{TestCluster, eventually, run};
+use hearth_integration::real::{TestCluster, Traffic, eventually, run};
 use std::io::{Read, Write};
 
 const COUNT: &str = "select count(*) as n from tpch.sf0_01.lineitem";
@@ -36,20 +36,30 @@ fn two_applications_share_a_cluster_and_the_waiting_one_says_why() {
 
 #[test]
 fn every_path_of_a_block_gives_the_same_rows() {
-    let cluster = TestCluster::start(&[1, 1]);
+    let cluster = TestCluster::start_logging_blocks(&[1, 1]);
     let query =
         "select l_returnflag, count(*) as n from tpch.sf0_01.lineitem group by l_returnflag order by l_returnflag";
     // By DuckDB; see the fixtures' q1.
     let expected = "l_returnflag,n\nA,14876\nN,30397\nR,14902\n";
-    for service in ["true", "false"] {
-        for local in ["true", "false"] {
-            let service = format!("spark.shuffle.service.enabled={service}");
-            let local = format!("hearth.shuffle.localRead={local}");
-            let out = cluster.sql(&["--format", "csv", "--conf", &service, "--conf", &local, "-e", query]).ok();
-            assert_eq!(out, expected, "{service} {local}");
-        }
+    for (service, local) in [(true, true), (true, false), (false, true), (false, false)] {
+        let name = format!("service {service}, local {local}");
+        let with_service = format!("spark.shuffle.service.enabled={service}");
+        let with_local = format!("hearth.shuffle.localRead={local}");
+        let conf = ["--name", &name, "--format", "csv", "--conf", &with_service, "--conf", &with_local];
+        assert_eq!(cluster.sql(&[&conf[..], &["-e", query]].concat()).ok(), expected, "{name}");
+        cluster.await_idle();
+        let app = cluster.await_application(&name, |a| a.state.is_final());
+        let moved = Traffic::of(&cluster, &app.id);
+        // All bytes took the one way that was asked for, and some bytes did.
+        let all = moved.from_files + moved.over_network;
+        assert!(all > 0, "{name}: {moved:?}");
+        let expected = match (local, service) {
+            (true, _) => Traffic { from_files: all, ..Traffic::default() },
+            (false, true) => Traffic { over_network: all, by_services: all, ..Traffic::default() },
+            (false, false) => Traffic { over_network: all, by_executors: all, ..Traffic::default() },
+        };
+        assert_eq!(moved, expected, "{name}");
     }
-    cluster.await_idle();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Each test shows that its fault happened: the process it killed was alive in the middle of the query, and was seen
 //! to be gone before the query ended.
 
-use hearth_integration::real::{Daemon, Process, SmallDisk, TestCluster, eventually, signal};
+use hearth_integration::real::{Daemon, Process, SmallDisk, TestCluster, eventually, run, signal};
 use rustix::process::Signal;
 
 /// Counts all pairs of orders of a customer: some seconds of work with two shuffles, and an answer that is known.
@@ -34,6 +34,11 @@ fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
         if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
     }
     found
+}
+
+/// Map outputs, whole and half-written.
+fn left_in_shuffle(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    walk(dir).into_iter().filter(|p| p.to_string_lossy().contains("/shuffle/")).collect()
 }
 
 fn kill(process: &Process, query: &mut Daemon) {
@@ -75,11 +80,22 @@ fn an_executor_is_killed_that_served_its_own_blocks() {
 
 #[test]
 fn a_block_service_is_killed() {
-    let cluster = TestCluster::start(&[1, 1]);
+    let cluster = TestCluster::start_logging_blocks(&[1, 1]);
     let mut query = running(&cluster, &["--conf", "hearth.shuffle.localRead=false"]);
-    let victim = cluster.block_services().remove(0);
+    let app = cluster.await_application("slow", |_| true).id;
+    let victim = cluster.block_service(0);
+    eventually("it serves blocks to the query", || (cluster.requests_served(0) > 0).then_some(()));
+    // Held while a request is under way, so that the kill breaks one.
+    signal(victim.pid, Signal::STOP);
+    eventually("a request waits for its answer", || {
+        assert!(!query.is_over(), "the query was over before the fault: {}", query.log());
+        let requests = cluster.requests_made(&app, 0);
+        (requests.made > requests.answered && requests.made > cluster.requests_served(0)).then_some(())
+    });
     kill(&victim, &mut query);
     ends_right(&mut query);
+    let requests = cluster.requests_made(&app, 0);
+    assert!(requests.broken > 0, "a reader noticed: {requests:?}");
     eventually("the worker has started another block service", || (cluster.block_services().len() == 2).then_some(()));
     cluster.await_idle();
 }
@@ -102,6 +118,38 @@ fn a_worker_is_killed() {
 }
 
 #[test]
+fn the_master_is_killed_for_good() {
+    let mut cluster = TestCluster::start(&[1, 1]);
+    let mut query = running(&cluster, &[]);
+    cluster.kill_master();
+    assert!(!query.is_over(), "the query was over before the fault: {}", query.log());
+    ends_right(&mut query);
+    eventually("its executors are gone", || cluster.executors().is_empty().then_some(()));
+}
+
+#[test]
+fn the_master_is_killed_and_started_again() {
+    let mut cluster = TestCluster::start(&[1, 1]);
+    let mut query = running(&cluster, &[]);
+    cluster.kill_master();
+    assert!(!query.is_over(), "the query was over before the fault: {}", query.log());
+    cluster.start_master_again();
+    if query.wait().success() {
+        assert_eq!(query.output().trim(), ANSWER.trim());
+    } else {
+        let log = query.log();
+        let last = log.trim_end().lines().last().unwrap_or_default();
+        assert!(last.starts_with("hearth: ") && last.contains("master") && last.contains("restart"), "{log}");
+        assert_eq!(query.output(), "", "a query that fails prints no data");
+    }
+    cluster.await_idle();
+    eventually("no shuffle file of what is over is left", || left_in_shuffle(cluster.dir()).is_empty().then_some(()));
+    // The cluster goes on.
+    let count = "select count(*) as n from tpch.sf0_01.lineitem";
+    assert_eq!(cluster.sql(&["--format", "csv", "-e", count]).ok(), "n\n60175\n");
+}
+
+#[test]
 fn the_client_is_killed() {
     let cluster = TestCluster::start(&[1, 1]);
     let mut query = running(&cluster, &[]);
@@ -110,7 +158,7 @@ fn the_client_is_killed() {
     cluster.await_idle();
     let app = cluster.await_application("slow", |a| a.state.is_final());
     assert_eq!(app.state, hearth_core::ApplicationState::Killed, "{}", app.message);
-    let left: Vec<_> = walk(cluster.dir()).into_iter().filter(|p| p.to_string_lossy().contains("/shuffle/")).collect();
+    let left = left_in_shuffle(cluster.dir());
     assert!(left.is_empty(), "shuffle files of an application that is over: {left:?}");
 }
 
@@ -126,14 +174,12 @@ fn the_client_is_interrupted() {
     assert_eq!(app.state, hearth_core::ApplicationState::Killed, "{}", app.message);
 }
 
+/// Needs root, or skips; and fails where root may not mount, unless HEARTH_SKIP_MOUNT_TESTS=1 says so.
 #[test]
 fn a_disk_is_full() {
     // Declared before the cluster: unmounted after it.
     let dir = tempfile::tempdir().unwrap();
-    let Some(_disk) = SmallDisk::mount(dir.path(), 2) else {
-        println!("skipped: this process may not mount a small file system");
-        return;
-    };
+    let Some(_disk) = SmallDisk::mount(dir.path(), 2) else { return };
     let mut cluster = TestCluster::start(&[]);
     cluster.add_worker_in(1, &dir.path().join("work"));
     let err = cluster.sql(&["--conf", "spark.sql.shuffle.partitions=4", "-e", SLOW]).failed(1);
@@ -142,8 +188,28 @@ fn a_disk_is_full() {
         assert!(last.contains(word), "{word:?} is missing in: {err}");
     }
     cluster.await_idle();
-    let left: Vec<_> = walk(dir.path()).into_iter().filter(|p| p.to_string_lossy().contains("/shuffle/")).collect();
+    let left = left_in_shuffle(dir.path());
     assert!(left.is_empty(), "half-written files: {left:?}");
     // The disk has room again: the same worker goes on.
     cluster.sql(&["-e", "select count(*) from tpch.sf0_01.lineitem group by l_orderkey limit 1"]).ok();
+}
+
+/// Needs root, or skips; see [`a_disk_is_full`].
+#[test]
+fn the_disk_of_the_output_file_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(_disk) = SmallDisk::mount(dir.path(), 1) else { return };
+    let out = dir.path().join("rows.csv");
+    let path = out.to_str().unwrap();
+    let sql = ["sql", "--master", "local[1]", "--format", "csv", "-o", path, "-e"];
+    // Some 7 MB of text.
+    let err = run(&[&sql[..], &["select * from tpch.sf0_01.lineitem"]].concat()).failed(1);
+    let last = err.trim_end().lines().last().unwrap_or_default();
+    for word in [path, "No space left on device"] {
+        assert!(last.contains(word), "{word:?} is missing in: {err}");
+    }
+    assert_eq!(walk(dir.path()), [] as [std::path::PathBuf; 0], "nothing half-written stays");
+    // What fits is written.
+    assert_eq!(run(&[&sql[..], &["select 1 as a"]].concat()).ok(), "");
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "a\n1\n");
 }

@@ -27,7 +27,8 @@ pub struct Running {
     /// The group to signal; nothing once the child is reaped and its number may belong to somebody else.
     group: Option<Pid>,
     child: Child,
-    lifeline: Option<oneshot::Sender<()>>,
+    /// Dropped with this, which ends the child's standard input.
+    _lifeline: oneshot::Sender<()>,
     stdout: Copy,
     stderr: Copy,
     first_line: Option<oneshot::Receiver<String>>,
@@ -71,7 +72,7 @@ impl Running {
             pid: group.as_raw_pid().unsigned_abs(),
             group: Some(group),
             child,
-            lifeline: Some(lifeline),
+            _lifeline: lifeline,
             stdout,
             stderr,
             first_line: Some(first_line),
@@ -96,11 +97,6 @@ impl Running {
         };
         self.first_line = None;
         line
-    }
-
-    /// Ends the child's standard input.
-    pub fn close_lifeline(&mut self) {
-        self.lifeline = None;
     }
 
     /// Asks the process group to end (SIGTERM), or ends it (SIGKILL). Does nothing once the child is over.
@@ -159,7 +155,7 @@ async fn until_dead(pid: Pid) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes the first line, then holds the pipe; both until it is released or its owner is gone.
+/// Writes the first line, then holds the pipe; both until its owner is gone.
 async fn hold(mut stdin: ChildStdin, first_line: Option<Vec<u8>>, released: oneshot::Receiver<()>) {
     let hold = async {
         if let Some(mut line) = first_line {

@@ -103,14 +103,14 @@ async fn logs_rotate_and_the_tail_is_kept() {
 #[tokio::test]
 async fn the_first_line_arrives_and_standard_input_stays_open() {
     let dir = tempfile::tempdir().unwrap();
-    let mut launch = sh(&dir, "read line; echo \"got $line\"; cat > rest; exit 7");
+    let mut launch = sh(&dir, "read line; echo \"got $line\"; cat > rest");
     launch.first_line = Some(b"{\"bootstrap\":1}".to_vec());
     let mut running = launch.start().unwrap();
     assert_eq!(running.ready_line(LONG).await.unwrap(), "got {\"bootstrap\":1}");
     // It now reads on and would end if its input had ended.
     assert!(tokio::time::timeout(Duration::from_millis(50), running.outcome()).await.is_err());
-    running.close_lifeline();
-    assert_eq!(end(&mut running).await.exit_code, 7);
+    running.kill(false);
+    assert_eq!(end(&mut running).await.signal, Some(15));
     assert_eq!(fs::read_to_string(dir.path().join("rest")).unwrap(), "");
 }
 
@@ -189,10 +189,10 @@ async fn a_dropped_child_is_killed_with_its_group() {
 async fn a_process_that_left_the_group_does_not_hold_up_the_outcome() {
     let dir = tempfile::tempdir().unwrap();
     // It has left before the child ends: it says so itself.
-    let script = "setsid sh -c 'echo $$; exec sleep 1000' & read line; exit 2";
+    let script = "trap 'exit 2' TERM; setsid sh -c 'echo $$; exec sleep 1000' & wait";
     let mut running = sh(&dir, script).start().unwrap();
     let escaped = pid(&running.ready_line(LONG).await.unwrap());
-    running.close_lifeline();
+    running.kill(false);
     let outcome = end(&mut running).await;
     let lived = test_kill_process(escaped).is_ok();
     let _ = kill_process(escaped, Signal::KILL);

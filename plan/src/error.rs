@@ -1,7 +1,12 @@
 //! Why a statement cannot be planned.
 
-use datafusion::common::{DataFusionError, Diagnostic};
+use datafusion::{
+    common::{DataFusionError, Diagnostic},
+    sql::sqlparser::parser::ParserError,
+};
 use std::path::PathBuf;
+
+use crate::failure::plain;
 
 /// Why a statement, or a table, cannot be used. Each is for people, and says what to do next where that is known.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +41,17 @@ pub enum PlanError {
         /// How large it may be.
         limit: usize,
     },
+    /// It is nested deeper than the threads that plan and run it have stacks for.
+    #[error(
+        "the statement is nested too deeply: {levels} levels, where {limit} can be; write long chains of OR as IN, chains of \
+         UNION as several statements, or keep what is inside in a table first"
+    )]
+    TooDeep {
+        /// How many levels it may have.
+        levels: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// A mistake of ours or of DataFusion's.
     #[error("internal error: {0}; please report this with the query")]
     Internal(String),
@@ -44,6 +60,10 @@ pub enum PlanError {
 impl PlanError {
     pub(crate) fn input(path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
         Self::Input { path: path.into(), message: message.into() }
+    }
+
+    pub(crate) const fn too_deep(levels: usize, limit: usize) -> Self {
+        Self::TooDeep { levels, limit }
     }
 }
 
@@ -66,11 +86,15 @@ fn describe(error: &DataFusionError) -> String {
         DataFusionError::Context(_, inner) => describe(inner),
         DataFusionError::Shared(inner) => describe(inner),
         DataFusionError::SQL(parser, _) => {
+            if matches!(**parser, ParserError::RecursionLimitExceeded) {
+                return "the statement is nested too deeply: too many parentheses, subqueries or CASE in one another"
+                    .into();
+            }
             let message = parser.to_string();
             format!("syntax error: {}", message.strip_prefix("sql parser error: ").unwrap_or(&message))
         }
         DataFusionError::Collection(errors) => errors.iter().map(describe).collect::<Vec<_>>().join("; "),
-        other => other.strip_backtrace(),
+        other => plain(&other.strip_backtrace()).to_owned(),
     }
 }
 

@@ -17,10 +17,23 @@ use datafusion::{
     physical_plan::ExecutionPlan,
 };
 use hearth_core::messages::task::TaskFailure;
-use std::{error::Error, io, sync::Arc};
+use std::{error::Error, io, path::Path, sync::Arc};
 
 /// Errors that may be wrapped in one another; more is a cycle, or nobody's intention.
 const MAX_DEPTH: usize = 64;
+
+/// Names the spill directory until [`failure_in`] does: operators write nowhere else.
+const SPILL_DIR: &str = "the executor's spill directory";
+
+/// The same of an error of a task that spills to `spill_dir`, which DataFusion does not name.
+pub(crate) fn failure_in(spill_dir: Option<&Path>, error: &DataFusionError) -> TaskFailure {
+    match (failure_of(error), spill_dir) {
+        (TaskFailure::Disk { path, message }, Some(dir)) if path == SPILL_DIR => {
+            TaskFailure::Disk { path: dir.display().to_string(), message }
+        }
+        (failure, _) => failure,
+    }
+}
 
 /// The typed failure that an error of DataFusion stands for.
 pub fn failure_of(error: &DataFusionError) -> TaskFailure {
@@ -110,7 +123,7 @@ fn of_io(error: &io::Error, outermost: &DataFusionError, depth: usize) -> TaskFa
     match error.kind() {
         io::ErrorKind::NotFound => TaskFailure::Query(text(outermost)),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            TaskFailure::Disk { path: "the executor's spill directory".into(), message: text(outermost) }
+            TaskFailure::Disk { path: SPILL_DIR.into(), message: text(outermost) }
         }
         _ => match error.get_ref() {
             Some(inner) => dig(inner, outermost, depth),
@@ -120,7 +133,26 @@ fn of_io(error: &io::Error, outermost: &DataFusionError, depth: usize) -> TaskFa
 }
 
 fn text(error: &DataFusionError) -> String {
-    error.strip_backtrace()
+    plain(&error.strip_backtrace()).to_owned()
+}
+
+/// A message without the names of the layers that it came through.
+pub(crate) fn plain(mut message: &str) -> &str {
+    const LAYERS: [&str; 9] = [
+        "Arrow error: ",
+        "Compute error: ",
+        "Error during planning: ",
+        "Execution error: ",
+        "External error: ",
+        "IO error: ",
+        "Io error: ",
+        "Optimizer error: ",
+        "Schema error: ",
+    ];
+    while let Some(rest) = LAYERS.iter().find_map(|layer| message.strip_prefix(layer)) {
+        message = rest;
+    }
+    message
 }
 
 /// How many files a message names.
@@ -239,8 +271,14 @@ mod tests {
         for error in passing {
             assert!(matches!(failure_of(&error), TaskFailure::Transient(_)), "{error:?}");
         }
-        let full = DataFusionError::IoError(io::ErrorKind::StorageFull.into());
-        assert!(matches!(failure_of(&full), TaskFailure::Disk { .. }));
+        let full = || io::Error::new(io::ErrorKind::StorageFull, "no space left");
+        let full =
+            [DataFusionError::IoError(full()), arrow(ArrowError::IoError(format!("IO error: {}", full()), full()))];
+        for error in full {
+            let at = |path: &str| TaskFailure::Disk { path: path.into(), message: "no space left".into() };
+            assert_eq!(failure_of(&error), at("the executor's spill directory"));
+            assert_eq!(failure_in(Some(Path::new("/var/hearth/tmp")), &error), at("/var/hearth/tmp"));
+        }
         let memory = DataFusionError::ResourcesExhausted("r".into()).context("c");
         assert_eq!(failure_of(&memory), TaskFailure::OutOfMemory("r".into()));
         let missing = object_store::Error::NotFound { path: "tmp/a.csv".into(), source: "gone".into() };

@@ -22,6 +22,7 @@
 //! of blocks out.
 
 mod codec;
+mod depth;
 mod error;
 pub mod exchange;
 pub mod failure;

@@ -17,7 +17,8 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let text = super::runtime(1)?.block_on(async {
-        let master = MasterClient::connect(&flags::cluster(&args.master)?).await.map_err(Failure::failed)?;
+        let master =
+            MasterClient::connect(&flags::cluster("--master", &args.master)?).await.map_err(Failure::failed)?;
         master.explain(&args.id).await.map_err(Failure::failed)
     })?;
     output::line(text.trim_end())

@@ -18,13 +18,15 @@ pub(crate) fn master_url(text: &str) -> Result<MasterUrl, String> {
     text.parse().map_err(|e| format!("{e}"))
 }
 
-/// The addresses of a cluster's masters.
-pub(crate) fn cluster(url: &MasterUrl) -> Result<Vec<Address>, Failure> {
+/// The addresses of a cluster's masters, as `flag` gives them.
+pub(crate) fn cluster(flag: &str, url: &MasterUrl) -> Result<Vec<Address>, Failure> {
     match url {
         MasterUrl::Cluster(addresses) => Ok(addresses.clone()),
-        other => Err(Failure::usage(format!(
-            "--master {other}: there is no master to ask in local mode; give hearth://HOST:PORT"
-        ))),
+        other => {
+            let text =
+                format!("{flag}: {other} is a local mode, which has no master to reach; give hearth://HOST:PORT");
+            Err(Failure::usage(text))
+        }
     }
 }
 

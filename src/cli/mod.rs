@@ -14,6 +14,7 @@ mod settings;
 mod signals;
 mod sql;
 mod status;
+mod target;
 mod worker;
 
 use clap::{Parser, Subcommand, error::ErrorKind};

@@ -1,18 +1,14 @@
 //! `hearth sql`: run SQL on a cluster, or on this machine.
 
-use super::{Failure, flags, logging, output, progress::Bars, settings, signals::Stop};
-use hearth::{ApplicationState, Context};
+use super::{Failure, flags, logging, output, progress::Bars, settings, signals::Stop, target::Target};
+use hearth::{ApplicationState, Context, Error};
 use hearth_core::conf::{Conf, master_url::MasterUrl};
 use hearth_plan::format::{Format, Writer};
 use std::{
     fs,
-    io::{self, Write},
-    os::unix::fs::PermissionsExt,
+    io::{self, Read},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::Ordering,
     time::Instant,
 };
 
@@ -87,19 +83,27 @@ impl From<FormatArg> for Format {
     }
 }
 
+/// In local mode the other roles run in this process too; what goes wrong for a query the driver says for them.
+const LOG: &str = "warn,hearth_master=error,hearth_worker=error,hearth_executor=error";
+
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    logging::start("warn");
+    logging::start(LOG);
     let conf = configuration(args)?;
     let text = sql_text(args)?;
+    // What can be refused is refused before anybody's cores are taken.
+    if let Some(dir) = args.tables.as_ref().filter(|dir| !dir.is_dir()) {
+        return Err(Failure::failed(format!("--tables {}: there is no such directory", dir.display())));
+    }
+    let target = Target::open(args.output.as_deref())?;
     super::runtime(2)?.block_on(async {
         let mut stop = Stop::listen()?;
         let context = tokio::select! {
-            context = Context::connect(conf) => context.map_err(Failure::failed)?,
+            context = Context::connect(conf) => context.map_err(connect_failure)?,
             _ = stop.next() => return Err(Failure::interrupted()),
         };
         let done = tokio::select! {
-            done = statements(args, &context, &text) => done,
+            done = statements(args, &context, &text, target) => done,
             // Dropping the query cancels it; the context then says goodbye.
             _ = stop.next() => Err(Failure::interrupted()),
         };
@@ -108,9 +112,20 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             Err(failure) if failure.is_interruption() => (ApplicationState::Killed, failure.message.as_str()),
             Err(failure) => (ApplicationState::Failed, failure.message.as_str()),
         };
-        context.stop(state, reason).await;
-        done
+        tokio::select! {
+            () = context.stop(state, reason) => done,
+            // Asked again: children end with this process.
+            _ = stop.next() => Err(Failure::interrupted()),
+        }
     })
+}
+
+/// What no local mode can ever hold is a bad argument.
+fn connect_failure(error: Error) -> Failure {
+    match error {
+        Error::NeverFits { .. } => Failure::usage(error),
+        error => Failure::failed(error),
+    }
 }
 
 fn sql_text(args: &Args) -> Result<String, Failure> {
@@ -131,7 +146,7 @@ fn sql_text(args: &Args) -> Result<String, Failure> {
 
 fn read_bounded(from: impl io::Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    io::Read::read_to_end(&mut io::Read::take(from, MAX_SQL_BYTES + 1), &mut bytes)?;
+    from.take(MAX_SQL_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -146,15 +161,14 @@ fn configuration(args: &Args) -> Result<Conf, Failure> {
     args.settings.load(flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect())
 }
 
-async fn statements(args: &Args, context: &Context, text: &str) -> Result<(), Failure> {
-    if let Some(dir) = &args.tables {
-        context.register_tables(dir).await.map_err(Failure::failed)?;
-    }
+async fn statements(args: &Args, context: &Context, text: &str, mut target: Target) -> Result<(), Failure> {
     let statements = context.statements(text).map_err(Failure::failed)?;
     if statements.is_empty() {
         return Err(Failure::failed("there is no statement in the SQL text"));
     }
-    let mut target = Target::open(args.output.as_deref())?;
+    if let Some(dir) = &args.tables {
+        context.register_tables(dir).await.map_err(Failure::failed)?;
+    }
     for statement in statements {
         one(args, context, &statement, &mut target).await?;
     }
@@ -170,22 +184,27 @@ async fn one(
     let begun = Instant::now();
     let mut query = context.run(statement).await.map_err(Failure::failed)?;
     let bars = Bars::show(query.progress());
+    if matches!(args.format, FormatArg::Table) {
+        // A table is held whole before it is printed.
+        query = query.bounded();
+    }
     let mut rows = 0;
     // A statement such as SET or CREATE VIEW has no columns: it prints nothing.
     if !query.schema().fields().is_empty() {
+        let (name, reader_left) = (target.name(), target.reader_left());
         let mut writer = Writer::new(args.format.into(), query.schema(), &mut target.stream);
         while let Some(batch) = query.next().await {
             let batch = batch.map_err(Failure::failed)?;
             rows += batch.num_rows();
             // Bars and rows share a terminal.
-            bars.suspend(|| writer.write(&batch)).map_err(|e| target_error(args, &e))?;
-            if target.reader_left.load(Ordering::Relaxed) {
+            bars.suspend(|| writer.write(&batch)).map_err(|e| Target::failed(&name, &e))?;
+            if reader_left.load(Ordering::Relaxed) {
                 // Nobody wants the rest: leaving here cancels the query.
                 break;
             }
         }
         bars.finish();
-        writer.finish().map_err(|e| target_error(args, &e))?;
+        writer.finish().map_err(|e| Target::failed(&name, &e))?;
     }
     if args.verbose {
         for stage in query.stages() {
@@ -195,85 +214,4 @@ async fn one(
         output::remark(&format!("{rows} row{s} in {:.3} s", begun.elapsed().as_secs_f64()));
     }
     Ok(())
-}
-
-fn target_error(args: &Args, error: &dyn std::fmt::Display) -> Failure {
-    match &args.output {
-        Some(path) => Failure::failed(format!("{}: {error}", path.display())),
-        None => Failure::failed(format!("standard output: {error}")),
-    }
-}
-
-/// Where rows go. A file gets its name only when all rows are in it.
-struct Target {
-    stream: Box<dyn Write + Send>,
-    /// The reader of standard output went away.
-    reader_left: Arc<AtomicBool>,
-    file: Option<(tempfile::TempPath, PathBuf)>,
-}
-
-impl Target {
-    fn open(path: Option<&Path>) -> Result<Self, Failure> {
-        let Some(path) = path else {
-            let reader_left = Arc::new(AtomicBool::new(false));
-            let stdout = Quiet { stdout: io::stdout(), reader_left: Arc::clone(&reader_left) };
-            return Ok(Self { stream: Box::new(io::BufWriter::new(stdout)), reader_left, file: None });
-        };
-        let dir = match path.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("."),
-        };
-        let temporary = tempfile::Builder::new()
-            .prefix(".hearth-")
-            // What any new file gets, less the umask; a temporary file's default hides it from everybody else.
-            .permissions(fs::Permissions::from_mode(0o666))
-            .tempfile_in(dir)
-            .map_err(|e| Failure::failed(format!("-o {}: {e}", path.display())))?;
-        let (file, temporary) = temporary.into_parts();
-        Ok(Self {
-            stream: Box::new(io::BufWriter::new(file)),
-            reader_left: Arc::default(),
-            file: Some((temporary, path.to_owned())),
-        })
-    }
-
-    fn finish(mut self) -> Result<(), Failure> {
-        let name = self.file.as_ref().map_or_else(|| "standard output".to_owned(), |(_, p)| p.display().to_string());
-        self.stream.flush().map_err(|e| Failure::failed(format!("{name}: {e}")))?;
-        if let Some((temporary, path)) = self.file {
-            temporary.persist(&path).map_err(|e| Failure::failed(format!("{name}: {e}")))?;
-        }
-        Ok(())
-    }
-}
-
-/// Standard output whose reader may go away (`| head`) without that being a failure.
-struct Quiet {
-    stdout: io::Stdout,
-    reader_left: Arc<AtomicBool>,
-}
-
-impl Quiet {
-    /// What was done, or nothing in its stead once the reader is gone.
-    fn unless_left<T>(&self, done: io::Result<T>, nothing: T) -> io::Result<T> {
-        match done {
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
-                self.reader_left.store(true, Ordering::Relaxed);
-                Ok(nothing)
-            }
-            done => done,
-        }
-    }
-}
-
-impl Write for Quiet {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let done = self.stdout.write(bytes);
-        self.unless_left(done, bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let done = self.stdout.flush();
-        self.unless_left(done, ())
-    }
 }

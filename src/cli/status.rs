@@ -22,7 +22,7 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let view = super::runtime(1)?.block_on(async {
-        MasterClient::connect(&flags::cluster(&args.master)?)
+        MasterClient::connect(&flags::cluster("--master", &args.master)?)
             .await
             .map_err(Failure::failed)?
             .status()

@@ -39,7 +39,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     logging::start("info");
     let conf = args.settings.load(Vec::new())?;
-    let masters = flags::cluster(&args.master)?;
+    let masters = flags::cluster("URL", &args.master)?;
     let program = std::env::current_exe().map_err(|e| Failure::failed(format!("this program's own path: {e}")))?;
     let mut options = WorkerOptions::from_conf(&conf);
     let Resources { cores, memory_mib } = options.resources;

@@ -2,7 +2,10 @@
 
 use crate::Error;
 use hearth_core::{Resources, conf::Conf, messages::worker::Address};
-use hearth_master::shell::{MasterHandle, MasterServiceOptions, start};
+use hearth_master::{
+    machine::MasterOptions,
+    shell::{MasterHandle, MasterServiceOptions, start},
+};
 use hearth_worker::shell::{GrpcDial, ProcessLauncher, ProcessOptions, Worker, WorkerHandle, WorkerOptions};
 use std::{path::Path, sync::Arc};
 
@@ -13,15 +16,20 @@ pub(crate) struct ClusterOfOurOwn {
     workers: Vec<WorkerHandle>,
     /// Where the master listens.
     pub(crate) address: Address,
+    /// Cores of all workers.
+    pub(crate) cores: u32,
 }
 
 impl ClusterOfOurOwn {
     /// Starts `workers` workers with `each` to give, in `dir`, and waits until all are registered.
     pub(crate) async fn start(conf: &Conf, workers: u32, each: Resources, dir: &Path) -> Result<Self, Error> {
-        let master = start(MasterServiceOptions { port: 0, webui_port: 0, ..MasterServiceOptions::default() }).await?;
+        let machine = MasterOptions::from_conf(conf);
+        let options = MasterServiceOptions { port: 0, webui_port: 0, machine, ..MasterServiceOptions::default() };
+        let master = start(options).await?;
         let address = Address { host: "127.0.0.1".into(), port: master.port().unwrap_or_default() };
         let program = std::env::current_exe().map_err(Error::Program)?;
-        let mut cluster = Self { master, workers: Vec::new(), address };
+        let cores = workers.saturating_mul(each.cores);
+        let mut cluster = Self { master, workers: Vec::new(), address, cores };
         for place in 0..workers {
             let mut options = WorkerOptions::from_conf(conf);
             options.resources = each;

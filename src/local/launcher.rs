@@ -5,29 +5,34 @@ use hearth_core::bootstrap::{BlocksBootstrap, ExecutorBootstrap};
 use hearth_driver::shell::DriverHandle;
 use hearth_executor::shell::{ShellOptions, start};
 use hearth_worker::shell::{ChildSeat, Launcher};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Starts executors in this process, for a driver in this process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LocalLauncher {
-    driver: Arc<OnceLock<DriverHandle>>,
+    driver: watch::Sender<Option<DriverHandle>>,
+}
+
+impl Default for LocalLauncher {
+    fn default() -> Self {
+        Self { driver: watch::Sender::new(None) }
+    }
 }
 
 impl LocalLauncher {
-    /// Names the driver. The master grants nothing before it has registered, so no executor starts before.
+    /// Names the driver; executors that are started before wait for it.
     pub(crate) fn serve(&self, driver: DriverHandle) {
-        // There is one driver a process of local mode.
-        let _ = self.driver.set(driver);
+        self.driver.send_replace(Some(driver));
     }
 }
 
 impl Launcher for LocalLauncher {
     fn start_executor(&self, bootstrap: ExecutorBootstrap, mut seat: ChildSeat) {
-        let driver = Arc::clone(&self.driver);
+        let mut named = self.driver.subscribe();
         tokio::spawn(async move {
-            let Some(driver) = driver.get().cloned() else {
-                return seat.failed("the driver is not there yet".into()).await;
-            };
+            let named = named.wait_for(Option::is_some).await.ok().and_then(|driver| driver.clone());
+            let Some(driver) = named else { return seat.failed("the driver is gone".into()).await };
             let options = match ShellOptions::from_bootstrap(bootstrap) {
                 Ok(options) => options,
                 Err(error) => return seat.failed(error.to_string()).await,

@@ -28,7 +28,7 @@ pub(crate) struct Threads {
 impl Threads {
     /// Starts them, with `cores` task slots (all of the machine's when not given), in `dir`.
     pub(crate) async fn start(conf: &Conf, cores: Option<u32>, dir: &Path) -> Result<Self, Error> {
-        let master = start_in_process(MasterOptions { url: "local".into(), ..MasterOptions::default() });
+        let master = start_in_process(MasterOptions { url: "local".into(), ..MasterOptions::from_conf(conf) });
         let mut options = WorkerOptions::from_conf(conf);
         options.resources.cores = cores.unwrap_or(options.resources.cores);
         options.work_dir = dir.join("work");

@@ -18,12 +18,19 @@ pub(super) async fn ask(
     blocks: &[usize],
     reporter: Reporter,
 ) {
+    tracing::debug!(%address, blocks = blocks.len(), "asking for blocks");
     let asked = exchange(shared, application, wanted, address, blocks, &reporter).await;
-    let failure = asked.err().map(|message| {
-        shared.broken.fetch_add(1, Ordering::Relaxed);
-        tracing::info!(%address, blocks = blocks.len(), "a request for blocks broke: {message}");
-        Failure { kind: FailureKind::Unreachable, message }
-    });
+    let failure = match asked {
+        Ok(()) => {
+            tracing::debug!(%address, blocks = blocks.len(), "got the blocks");
+            None
+        }
+        Err(message) => {
+            shared.broken.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(%address, blocks = blocks.len(), "a request for blocks broke: {message}");
+            Some(Failure { kind: FailureKind::Unreachable, message })
+        }
+    };
     reporter.end(failure);
 }
 

@@ -71,13 +71,15 @@ pub async fn run_block_service(
     writeln!(announce, "listening on {address}").and_then(|()| announce.flush()).map_err(ServeError::Announce)?;
     tracing::info!(%address, work_dir = %work_dir.display(), "serving blocks");
     let cut = lifeline::watch(lifeline).map_err(ServeError::Threads)?;
-    serve(listener, BlockService::new(Layout::Worker { work_dir }), async move {
+    let service = BlockService::new(Layout::Worker { work_dir });
+    serve(listener, service.clone(), async move {
         tokio::select! {
             _ = cut => tracing::info!("the worker is gone: stopping"),
             _ = terminated.recv() => tracing::info!("SIGTERM: stopping"),
         }
     })
     .await?;
+    tracing::info!(bytes = service.bytes_read(), "served blocks");
     Ok(())
 }
 

@@ -82,7 +82,11 @@ impl BlockService {
     }
 
     /// Reads on only when it is polled, and it is polled only when the peer has room.
-    fn answer(self, batch: Batch) -> impl Stream<Item = Result<v1::FetchChunk, Status>> + Send + 'static {
+    fn answer(
+        self,
+        batch: Batch,
+        mut served: Served,
+    ) -> impl Stream<Item = Result<v1::FetchChunk, Status>> + Send + 'static {
         let answers = self.answers.clone();
         stream::once(async move {
             let place = answers.acquire_owned().await.map_err(|_| stopping())?;
@@ -95,6 +99,27 @@ impl BlockService {
             }))
         })
         .try_flatten()
+        .inspect_ok(move |chunk| served.add(chunk))
+    }
+}
+
+/// What one request was given. It says so when the answer is over, or nobody wants the rest.
+struct Served {
+    application: ApplicationId,
+    blocks: usize,
+    bytes: usize,
+}
+
+impl Served {
+    fn add(&mut self, chunk: &v1::FetchChunk) {
+        self.bytes += chunk.data.len();
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let Self { application, blocks, bytes } = self;
+        tracing::debug!(%application, blocks, bytes, "served a request");
     }
 }
 
@@ -115,8 +140,9 @@ impl Blocks for BlockService {
         }
         let parsed: Result<Vec<BlockId>, _> = blocks.into_iter().map(BlockId::try_from).collect();
         let blocks = parsed.map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let served = Served { application: application.clone(), blocks: blocks.len(), bytes: 0 };
         let batch = Batch::new(self.layout.directory(&application), blocks);
-        Ok(Response::new(Box::pin(self.clone().answer(batch))))
+        Ok(Response::new(Box::pin(self.clone().answer(batch, served))))
     }
 }
 

@@ -110,6 +110,8 @@ keys! {
         EXECUTOR_LOGS_MAX_SIZE: u64 = "spark.executor.logs.rolling.maxSize", "1m", bytes_in_bytes;
         /// Rotated log files that are kept, beside the one that is written.
         EXECUTOR_LOGS_MAX_RETAINED_FILES: u32 = "spark.executor.logs.rolling.maxRetainedFiles", "10", count::<0, 1000>;
+        /// How long the directory of an application that is over stays on a worker after its last change.
+        WORKER_CLEANUP_APP_DATA_TTL: Duration = "spark.worker.cleanup.appDataTtl", "604800", seconds;
         /// Memory of the machine that a worker does not offer unless `--memory` says otherwise; a plain number is MiB.
         WORKER_MEMORY_RESERVE: u64 = "hearth.worker.memoryReserve", "1g", memory_mib;
     }

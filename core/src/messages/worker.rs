@@ -83,6 +83,9 @@ pub struct WorkerRegistration {
     /// Its children that still live, and those whose end it could not say yet and says next; on a registration after
     /// the first.
     pub executors: Vec<LiveExecutor>,
+    /// Applications of which it keeps files, with or without executors that live. Those that the master does not list
+    /// are over: it says so.
+    pub applications: Vec<ApplicationId>,
 }
 
 /// From a worker to the master.

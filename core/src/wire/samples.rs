@@ -98,6 +98,7 @@ pub(super) fn worker_ups() -> Vec<WorkerUp> {
             resources: Resources::new(16, 65_536),
             labels: [("rack".into(), vec!["r1".into(), "r2".into()]), ("gpu".into(), vec![])].into(),
             executors: vec![live(ExecutorState::Launching), live(ExecutorState::Running)],
+            applications: vec![application()],
         }),
         WorkerUp::Heartbeat,
         WorkerUp::Leaving { reason: "SIGTERM".into() },

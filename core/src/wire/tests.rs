@@ -325,6 +325,11 @@ fn numbers_lengths_and_counts_are_bounded() {
         registration(|r| r.executors = vec![Default::default(); MAX_BATCH + 1]),
         "WorkerUp.Register.executors has 65537 entries",
     );
+    refused(
+        registration(|r| r.applications = vec![String::new(); MAX_BATCH + 1]),
+        "WorkerUp.Register.applications has 65537 entries",
+    );
+    refused(registration(|r| r.applications = vec!["../x".into()]), "WorkerUp.Register.applications: ");
     refused(registration(|r| r.labels = vec![Default::default(); 5000]), "WorkerUp.Register.labels has 5000 entries");
     refused(registration(|r| r.labels[0].name = String::new()), "WorkerUp.Label.name is");
     refused(registration(|r| r.labels[1].name = r.labels[0].name.clone()), "WorkerUp.Label.name is");

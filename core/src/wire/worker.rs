@@ -65,6 +65,7 @@ impl From<WorkerRegistration> for worker_up::Register {
             resources: Some(registration.resources.into()),
             labels: registration.labels.into_iter().map(|(name, values)| worker_up::Label { name, values }).collect(),
             executors: registration.executors.into_iter().map(Into::into).collect(),
+            applications: registration.applications.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -79,6 +80,10 @@ impl TryFrom<worker_up::Register> for WorkerRegistration {
             resources: required("WorkerUp.Register.resources", register.resources)?.try_into()?,
             labels: labels(register.labels)?,
             executors: each("WorkerUp.Register.executors", register.executors, MAX_BATCH)?,
+            applications: check::counted("WorkerUp.Register.applications", register.applications, MAX_BATCH)?
+                .iter()
+                .map(|application| id("WorkerUp.Register.applications", application))
+                .collect::<Result<_, _>>()?,
         })
     }
 }

@@ -16,7 +16,7 @@ pub enum QueryError {
     /// The driver is not there any more.
     #[error(transparent)]
     Driver(#[from] shell::Error),
-    /// A result could not be fetched from where its task left it.
+    /// A result could not be read from where its task left it.
     #[error("the result of partition {partition} is lost: {source}; run the query again")]
     Lost {
         /// Which partition.
@@ -32,9 +32,9 @@ pub enum QueryError {
         /// What is wrong with it.
         message: String,
     },
-    /// The rows would take more memory than the driver may use for them.
+    /// The rows would take more memory than the driver may use for rows that are held all at once.
     #[error(
-        "the result takes more than {limit} bytes in the driver, the limit of spark.driver.maxResultSize; read it as a stream, ask for fewer rows, or raise the limit"
+        "the rows take more than {limit} bytes together, the limit of spark.driver.maxResultSize for rows that are held all at once; ask for fewer, take them as a stream (as csv, json and ndjson do), or raise the limit"
     )]
     TooLarge {
         /// The limit.

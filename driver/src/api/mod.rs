@@ -3,8 +3,13 @@
 //! ```text
 //! text ─> Session::run ─> SqlSession: plan, cut into stages ─> DriverHandle::submit
 //!                                                                     │ results, in any order
-//! rows <─ QueryRun::next <─ decoded <─ partition 0, 1, 2 … <──────────┘ inline, or fetched
+//! rows <─ QueryRun::next <─ decoded <─ partition 0, 1, 2 … <──────────┘ inline, from a file, or fetched
 //! ```
+//!
+//! Rows come batch by batch, and the next one is decoded while the reader looks at the last: of a stored partition two
+//! batches are in memory at a time, beside what they are decoded from. That is a chunk of the file when it lies on this
+//! machine, however large it is; from another machine it is the whole partition, compressed. Only rows whose reader says
+//! that it holds them all ([`QueryRun::collect`], [`QueryRun::bounded`]) count against `spark.driver.maxResultSize`.
 //!
 //! A partition is handed out when its task has succeeded and all before it were handed out, so that no row is seen twice
 //! and an ORDER BY holds. Partitions that are ahead of the reader wait: the inline ones in this process, at most 256 MiB

@@ -1,14 +1,22 @@
 //! A query that runs, or has run.
 
-use super::{QueryError, results::Reader};
+use super::{
+    QueryError,
+    results::{Reader, Rows},
+};
 use crate::{
     machine::JobNews,
     shell::{self, JobHandle, StageProgress},
 };
-use datafusion::arrow::{array::RecordBatch, datatypes::SchemaRef};
-use futures::{Stream, stream};
+use datafusion::arrow::{
+    array::{Array, ArrayRef, RecordBatch},
+    datatypes::SchemaRef,
+};
 use hearth_core::messages::task::{ResultBlock, TaskMetrics};
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 use tokio::sync::watch;
 
 /// A query's rows, as they come. Dropping it cancels the query, if it still runs, and lets its results be forgotten.
@@ -16,22 +24,26 @@ use tokio::sync::watch;
 pub struct QueryRun {
     schema: SchemaRef,
     explain: String,
-    /// Rows that are decoded and not handed out: those of one partition.
+    /// Rows of a statement that ran in the driver.
     ready: VecDeque<RecordBatch>,
     job: Option<Job>,
     /// Progress of a statement that ran in the driver: nothing, for ever.
     nothing: watch::Sender<Vec<StageProgress>>,
     max_result_size: Option<u64>,
+    /// Bytes of the rows that were handed out, when the caller holds them all.
+    held: Option<u64>,
     metrics: TaskMetrics,
 }
 
 #[derive(Debug)]
 struct Job {
     handle: JobHandle,
-    reader: Reader,
+    reader: Arc<Reader>,
+    /// The rows of the partition that is handed out.
+    rows: Option<Rows>,
     /// Results that are ahead of the reader.
     ahead: BTreeMap<u32, ResultBlock>,
-    /// The partition to hand out next.
+    /// The partition that is handed out, or the next one.
     next: u32,
     /// All results are in `ahead`.
     complete: bool,
@@ -44,19 +56,19 @@ impl QueryRun {
 
     pub(super) fn job(
         handle: JobHandle,
-        reader: Reader,
+        reader: Arc<Reader>,
         schema: SchemaRef,
         explain: String,
         max_result_size: Option<u64>,
     ) -> Self {
-        let job = Job { handle, reader, ahead: BTreeMap::new(), next: 0, complete: false };
+        let job = Job { handle, reader, rows: None, ahead: BTreeMap::new(), next: 0, complete: false };
         Self::new(schema, explain, Some(job), max_result_size)
     }
 
     fn new(schema: SchemaRef, explain: String, job: Option<Job>, max_result_size: Option<u64>) -> Self {
         let (nothing, _) = watch::channel(Vec::new());
         let metrics = TaskMetrics::default();
-        Self { schema, explain, ready: VecDeque::new(), job, nothing, max_result_size, metrics }
+        Self { schema, explain, ready: VecDeque::new(), job, nothing, max_result_size, held: None, metrics }
     }
 
     /// The columns of its rows.
@@ -89,50 +101,60 @@ impl QueryRun {
         self.job.as_ref().and_then(|job| job.handle.waiting().borrow().clone())
     }
 
+    /// For a caller who holds all rows until the end: from here on [`QueryRun::next`] fails before it hands out more than
+    /// `spark.driver.maxResultSize` bytes of rows.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        self.held.get_or_insert(0);
+        self
+    }
+
     /// The next rows, in the order of partitions; `None` when there are no more. Nothing comes after an error.
     ///
     /// May be dropped and asked again: no rows are lost.
     pub async fn next(&mut self) -> Option<Result<RecordBatch, QueryError>> {
         loop {
-            if let Some(batch) = self.ready.pop_front() {
-                return Some(Ok(batch));
-            }
-            match self.job.as_mut()?.next_partition(&mut self.metrics).await {
-                Some(Ok(batches)) => self.ready.extend(batches.into_iter().filter(|batch| batch.num_rows() > 0)),
-                Some(Err(error)) => {
+            let next = match (self.ready.pop_front(), &mut self.job) {
+                (Some(batch), _) => Some(Ok(batch)),
+                (None, Some(job)) => job.next(&mut self.metrics).await,
+                (None, None) => None,
+            };
+            match next.map(|batch| self.count(batch?)) {
+                Some(Ok(batch)) if batch.num_rows() == 0 => {}
+                Some(Ok(batch)) => return Some(Ok(batch)),
+                end => {
                     self.end();
-                    return Some(Err(error));
-                }
-                None => {
-                    self.end();
-                    return None;
+                    return end;
                 }
             }
         }
     }
 
+    /// Counts what the caller is about to hold.
+    fn count(&mut self, batch: RecordBatch) -> Result<RecordBatch, QueryError> {
+        if let Some(held) = &mut self.held {
+            *held = held.saturating_add(bytes(&batch));
+            if let Some(limit) = self.max_result_size.filter(|limit| *held > *limit) {
+                return Err(QueryError::TooLarge { limit });
+            }
+        }
+        Ok(batch)
+    }
+
     /// Nothing more is wanted of the job: its results are forgotten, its progress stays.
     fn end(&mut self) {
+        self.ready.clear();
         if let Some(job) = self.job.take() {
             self.nothing.send_replace(job.handle.progress().borrow().clone());
         }
     }
 
-    /// The rows as a stream.
-    pub fn into_stream(self) -> impl Stream<Item = Result<RecordBatch, QueryError>> + Send {
-        stream::unfold(self, |mut query| async move { query.next().await.map(|next| (next, query)) })
-    }
-
     /// All rows. Fails before they take more memory than `spark.driver.maxResultSize`.
-    pub async fn collect(mut self) -> Result<Vec<RecordBatch>, QueryError> {
-        let (mut batches, mut bytes) = (Vec::new(), 0_u64);
-        while let Some(batch) = self.next().await {
-            let batch = batch?;
-            bytes = bytes.saturating_add(u64::try_from(batch.get_array_memory_size()).unwrap_or(u64::MAX));
-            if let Some(limit) = self.max_result_size.filter(|limit| bytes > *limit) {
-                return Err(QueryError::TooLarge { limit });
-            }
-            batches.push(batch);
+    pub async fn collect(self) -> Result<Vec<RecordBatch>, QueryError> {
+        let mut query = self.bounded();
+        let mut batches = Vec::new();
+        while let Some(batch) = query.next().await {
+            batches.push(batch?);
         }
         Ok(batches)
     }
@@ -146,16 +168,21 @@ impl QueryRun {
 }
 
 impl Job {
-    /// The rows of the next partition.
-    async fn next_partition(&mut self, sum: &mut TaskMetrics) -> Option<Result<Vec<RecordBatch>, QueryError>> {
+    /// The next rows.
+    async fn next(&mut self, sum: &mut TaskMetrics) -> Option<Result<RecordBatch, QueryError>> {
         loop {
-            // Copied, not taken: whoever drops this future in between still gets the rows from the next one.
-            if let Some(block) = self.ahead.get(&self.next).cloned() {
-                let batches = self.reader.read(self.next, block).await;
-                self.handle.taken(self.next).await;
-                self.ahead.remove(&self.next);
+            if let Some(rows) = &mut self.rows {
+                if let Some(batch) = rows.next().await {
+                    return Some(batch);
+                }
+                self.rows = None;
                 self.next += 1;
-                return Some(batches);
+            }
+            if self.ahead.contains_key(&self.next) {
+                // Only then removed: whoever drops this future in between comes here again, and to say it twice is harmless.
+                self.handle.taken(self.next).await;
+                self.rows = self.ahead.remove(&self.next).map(|block| self.reader.rows(self.next, block));
+                continue;
             }
             if self.complete {
                 return None;
@@ -181,4 +208,11 @@ fn add(sum: &mut TaskMetrics, more: &TaskMetrics) {
     sum.bytes_read += more.bytes_read;
     sum.bytes_spilled += more.bytes_spilled;
     sum.run_millis += more.run_millis;
+}
+
+/// Bytes of the rows themselves: several batches may share the memory that they were decoded from.
+fn bytes(batch: &RecordBatch) -> u64 {
+    let size =
+        |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size());
+    u64::try_from(batch.columns().iter().map(size).sum::<usize>()).unwrap_or(u64::MAX)
 }

@@ -2,10 +2,10 @@
 
 use super::{QueryError, QueryRun, results::Reader};
 use crate::shell::DriverHandle;
-use hearth_blocks::{FetchOptions, Fetcher};
+use hearth_blocks::FetchOptions;
 use hearth_core::conf::{Conf, ShufflePartitions, keys};
 use hearth_plan::{PlanError, Planned, SqlSession, Statement};
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 /// How a session plans and reads.
 #[derive(Clone, Debug)]
@@ -14,8 +14,8 @@ pub struct SessionOptions {
     pub plan: hearth_plan::SessionOptions,
     /// How it fetches results.
     pub fetch: FetchOptions,
-    /// `spark.driver.maxResultSize`: bytes of rows that [`QueryRun::collect`] holds, and of one stored result partition,
-    /// which is read as a whole. `None` is no limit.
+    /// `spark.driver.maxResultSize`: bytes of rows that are held all at once, by [`QueryRun::collect`] or by a caller who
+    /// says so with [`QueryRun::bounded`]. `None` is no limit.
     pub max_result_size: Option<u64>,
 }
 
@@ -64,7 +64,7 @@ impl SessionOptions {
 pub struct Session {
     sql: SqlSession,
     driver: DriverHandle,
-    fetcher: Fetcher,
+    reader: Arc<Reader>,
     max_result_size: Option<u64>,
 }
 
@@ -72,17 +72,13 @@ impl Session {
     /// A session on a driver. Must be called on a tokio runtime, which fetches results.
     pub fn new(driver: DriverHandle, options: SessionOptions) -> Result<Self, PlanError> {
         let SessionOptions { plan, fetch, max_result_size } = options;
-        Ok(Self { sql: SqlSession::new(plan)?, driver, fetcher: Fetcher::new(fetch), max_result_size })
+        let reader = Arc::new(Reader::new(driver.clone(), fetch));
+        Ok(Self { sql: SqlSession::new(plan)?, driver, reader, max_result_size })
     }
 
     /// The driver that runs its queries.
     pub const fn driver(&self) -> &DriverHandle {
         &self.driver
-    }
-
-    /// What plans its statements: tables, variables, functions.
-    pub const fn planner(&self) -> &SqlSession {
-        &self.sql
     }
 
     /// Registers every file, or folder of parts, in `dir` as a table of its name; gives the names.
@@ -112,8 +108,7 @@ impl Session {
             Planned::Local(batches, schema) => Ok(QueryRun::local(batches, schema, self.max_result_size)),
             Planned::Query { graph, schema, explain } => {
                 let job = self.driver.submit(graph).await?;
-                let reader = Reader::new(self.driver.clone(), self.fetcher.clone(), self.max_result_size);
-                Ok(QueryRun::job(job, reader, schema, explain, self.max_result_size))
+                Ok(QueryRun::job(job, self.reader.clone(), schema, explain, self.max_result_size))
             }
         }
     }

@@ -13,8 +13,8 @@ use datafusion::arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
     ipc::writer::StreamWriter,
 };
-use futures::StreamExt;
-use hearth_blocks::{FetchOptions, Fetcher, OutputId, OutputWriter, WriterOptions};
+use futures::FutureExt;
+use hearth_blocks::{FailureKind, FetchOptions, OutputId, OutputWriter, WriterOptions};
 use hearth_core::{
     ApplicationState, TaskId,
     messages::{
@@ -22,7 +22,7 @@ use hearth_core::{
         worker::Address,
     },
 };
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("n", DataType::Int32, false)]))
@@ -47,8 +47,8 @@ fn inline(launch: &TaskLaunch) -> Option<TaskNews> {
 
 async fn query(driver: &DriverHandle, tasks: u32, limit: Option<u64>) -> QueryRun {
     let job = driver.submit(chain(&[tasks])).await.unwrap();
-    let reader = Reader::new(driver.clone(), Fetcher::new(FetchOptions::default()), limit);
-    QueryRun::job(job, reader, schema(), String::new(), limit)
+    let reader = Reader::new(driver.clone(), FetchOptions::default());
+    QueryRun::job(job, Arc::new(reader), schema(), String::new(), limit)
 }
 
 fn numbers(batches: &[RecordBatch]) -> Vec<i32> {
@@ -81,9 +81,9 @@ async fn rows_come_in_the_order_of_partitions() {
 async fn a_query_that_is_dropped_is_cancelled() {
     let driver = in_process().await;
     let mut heard = executor(&driver, 1, 1, |launch| (launch.partition == 0).then(|| inline(launch)).flatten());
-    let mut stream = Box::pin(query(&driver, 2, None).await.into_stream());
-    assert_eq!(numbers(&[stream.next().await.unwrap().unwrap()]), [0]);
-    drop(stream);
+    let mut query = query(&driver, 2, None).await;
+    assert_eq!(numbers(&[query.next().await.unwrap().unwrap()]), [0]);
+    drop(query);
     assert_eq!(heard.recv().await, Some(Said::Launched(vec![TaskId(0)])));
     assert_eq!(heard.recv().await, Some(Said::Launched(vec![TaskId(1)])));
     assert_eq!(heard.recv().await, Some(Said::Killed(TaskId(1))));
@@ -106,11 +106,41 @@ async fn a_failed_query_gives_its_error_and_ends() {
 async fn what_is_collected_is_bounded_and_what_streams_is_not() {
     let driver = in_process().await;
     let _heard = executor(&driver, 1, 1, inline);
-    let error = query(&driver, 50, Some(1000)).await.collect().await.unwrap_err();
-    assert!(matches!(error, QueryError::TooLarge { limit: 1000 }), "{error}");
-    let streamed = query(&driver, 50, Some(1000)).await.into_stream().count().await;
-    assert_eq!(streamed, 50);
+    // Each row is an i32.
+    let error = query(&driver, 50, Some(196)).await.collect().await.unwrap_err();
+    assert!(matches!(error, QueryError::TooLarge { limit: 196 }), "{error}");
+    assert_eq!(query(&driver, 50, Some(200)).await.collect().await.unwrap().len(), 50);
     assert_eq!(query(&driver, 50, None).await.collect().await.unwrap().len(), 50);
+    // Whoever says that he holds them is held to it, and nothing comes after.
+    let mut held = query(&driver, 3, Some(8)).await.bounded();
+    assert!(held.next().await.unwrap().is_ok());
+    assert!(held.next().await.unwrap().is_ok());
+    assert!(matches!(held.next().await, Some(Err(QueryError::TooLarge { limit: 8 }))));
+    assert!(held.next().await.is_none());
+    let mut streamed = query(&driver, 50, Some(8)).await;
+    let mut rows = Vec::new();
+    while let Some(batch) = streamed.next().await {
+        rows.push(batch.unwrap());
+    }
+    assert_eq!(numbers(&rows), (0..50).collect::<Vec<_>>());
+    driver.stop(ApplicationState::Finished, "done").await;
+}
+
+/// Whoever asks with a timeout loses no rows, wherever it strikes.
+#[tokio::test]
+async fn to_ask_may_be_given_up_at_any_time() {
+    let driver = in_process().await;
+    let _heard = executor(&driver, 1, 1, inline);
+    let mut query = query(&driver, 30, None).await;
+    let mut rows = Vec::new();
+    loop {
+        match query.next().now_or_never() {
+            None => tokio::task::yield_now().await,
+            Some(None) => break,
+            Some(Some(batch)) => rows.push(batch.unwrap()),
+        }
+    }
+    assert_eq!(numbers(&rows), (0..30).collect::<Vec<_>>());
     driver.stop(ApplicationState::Finished, "done").await;
 }
 
@@ -125,37 +155,100 @@ async fn a_damaged_result_is_said_to_be() {
     driver.stop(ApplicationState::Finished, "done").await;
 }
 
+/// Numbers from 0, in batches: more than one chunk of a file, and of the sort that does not become smaller.
+fn large_block(batches: i32) -> Vec<u8> {
+    let mut writer = StreamWriter::try_new(Vec::new(), &schema()).unwrap();
+    for batch in 0..batches {
+        let column = Int32Array::from_iter_values(batch * 10_007..(batch + 1) * 10_007);
+        writer.write(&RecordBatch::try_new(schema(), vec![Arc::new(column)]).unwrap()).unwrap();
+    }
+    writer.into_inner().unwrap()
+}
+
+/// What an executor says that stored this block in `dir`, where nobody serves it.
+fn store(dir: &Path, task: TaskId, rows: Vec<u8>) -> TaskNews {
+    let bytes = rows.len() as u64;
+    let mut writer = OutputWriter::create(dir, OutputId::Result { task }, 1, WriterOptions::default());
+    writer.write(0, rows.into()).unwrap();
+    writer.commit().unwrap();
+    let address = Address { host: "127.0.0.1".into(), port: 0 };
+    let directory = dir.to_str().unwrap().to_owned();
+    let location = BlockLocation { worker: "w1".parse().unwrap(), executor: None, address, directory };
+    succeeded(ResultBlock::Stored { task, location, bytes })
+}
+
+/// A query of one partition whose result is stored and not read yet.
+async fn stored(driver: &DriverHandle, limit: Option<u64>) -> QueryRun {
+    let query = query(driver, 1, limit).await;
+    let mut done = query.progress();
+    done.wait_for(|stages| stages.iter().any(|stage| stage.done == 1)).await.unwrap();
+    query
+}
+
 #[tokio::test]
-async fn stored_results_are_fetched_when_it_is_their_turn() {
+async fn stored_results_are_read_when_it_is_their_turn() {
     let dir = tempfile::tempdir().unwrap();
     let driver = named().await;
     let path = dir.path().to_owned();
-    let _heard = executor(&driver, 1, 1, move |launch| {
-        let rows = block(launch.partition);
-        let bytes = rows.len() as u64;
-        let id = OutputId::Result { task: launch.task };
-        let mut writer = OutputWriter::create(&path, id, 1, WriterOptions::default());
-        writer.write(0, rows.into()).unwrap();
-        writer.commit().unwrap();
-        let address = Address { host: "127.0.0.1".into(), port: 0 };
-        let directory = path.to_str().unwrap().to_owned();
-        let location = BlockLocation { worker: "w1".parse().unwrap(), executor: None, address, directory };
-        Some(succeeded(ResultBlock::Stored { task: launch.task, location, bytes }))
-    });
+    let _heard = executor(&driver, 1, 1, move |launch| Some(store(&path, launch.task, block(launch.partition))));
     let batches = query(&driver, 3, None).await.collect().await.unwrap();
     assert_eq!(numbers(&batches), [0, 1, 2]);
-    // A block is read as a whole, so it is bounded as a whole.
-    let error = query(&driver, 1, Some(10)).await.next().await.unwrap().unwrap_err();
-    assert!(matches!(error, QueryError::TooLarge { limit: 10 }), "{error}");
     // What is gone is said to be.
-    let mut lost = query(&driver, 1, None).await;
-    let mut done = lost.progress();
-    done.wait_for(|stages| stages.iter().any(|stage| stage.done == 1)).await.unwrap();
+    let mut lost = stored(&driver, None).await;
     for entry in std::fs::read_dir(dir.path()).unwrap() {
         std::fs::remove_file(entry.unwrap().path()).unwrap();
     }
     let error = lost.next().await.unwrap().unwrap_err();
     assert!(matches!(error, QueryError::Lost { partition: 0, .. }), "{error}");
+    assert!(lost.next().await.is_none());
+    driver.stop(ApplicationState::Finished, "done").await;
+}
+
+#[tokio::test]
+async fn a_large_stored_result_comes_batch_by_batch_and_is_bounded_only_when_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let driver = named().await;
+    let path = dir.path().to_owned();
+    let rows = large_block(100);
+    assert!(rows.len() > 3 << 20, "several chunks");
+    let _heard = executor(&driver, 1, 1, move |launch| Some(store(&path, launch.task, rows.clone())));
+    let mut streamed = stored(&driver, Some(100_000)).await;
+    let first = streamed.next().await.unwrap().unwrap();
+    assert_eq!(first.num_rows(), 10_007);
+    // What is open is read to its end.
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let mut all = numbers(&[first]);
+    while let Some(batch) = streamed.next().await {
+        all.extend(numbers(&[batch.unwrap()]));
+    }
+    assert!(all.iter().copied().eq(0..1_000_700));
+    let error = stored(&driver, Some(100_000)).await.collect().await.unwrap_err();
+    assert!(matches!(error, QueryError::TooLarge { limit: 100_000 }), "{error}");
+    driver.stop(ApplicationState::Finished, "done").await;
+}
+
+/// Not even the rows before the damage, which may be rows that never were.
+#[tokio::test]
+async fn no_row_of_a_damaged_file_is_handed_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let driver = named().await;
+    let path = dir.path().to_owned();
+    let rows = large_block(100);
+    let _heard = executor(&driver, 1, 1, move |launch| Some(store(&path, launch.task, rows.clone())));
+    let mut damaged = stored(&driver, None).await;
+    let mut files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let data = files.find(|path| path.extension().is_some_and(|ext| ext == "data")).unwrap();
+    let mut bytes = std::fs::read(&data).unwrap();
+    let place = bytes.len() - 50_000;
+    bytes[place] ^= 1;
+    std::fs::write(&data, bytes).unwrap();
+    let error = damaged.next().await.unwrap().unwrap_err();
+    let QueryError::Lost { partition: 0, source } = &error else { panic!("{error}") };
+    assert_eq!(source.kind, FailureKind::CorruptOnDisk);
+    assert!(error.to_string().contains(data.to_str().unwrap()), "{error}");
+    assert!(damaged.next().await.is_none());
     driver.stop(ApplicationState::Finished, "done").await;
 }
 

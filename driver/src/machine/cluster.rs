@@ -10,10 +10,26 @@ use hearth_core::{
     },
 };
 
-/// An executor that ended abnormally, and what the master said of it.
+/// An executor that ended abnormally.
 pub(super) struct Crash {
     now: Now,
-    text: String,
+    exit_code: i32,
+}
+
+impl Crash {
+    /// Exit codes of a process that somebody else ended, 128 and SIGKILL or SIGTERM: an operator, the kernel that runs
+    /// out of memory, a machine that shuts down. A task can hardly do that to its own process; one that makes the kernel
+    /// do it is bounded as a loss.
+    const ENDED_BY_OTHERS: [i32; 2] = [137, 143];
+
+    /// For people, after "executor 1". The end of its log is in the log already, once, and need not be said again for
+    /// each of its tasks.
+    fn how(&self) -> String {
+        match self.exit_code {
+            code @ 129..=192 => format!("died of signal {} (exit code {code})", code - 128),
+            code => format!("ended with exit code {code}"),
+        }
+    }
 }
 
 impl Driver {
@@ -131,7 +147,8 @@ impl Driver {
         }
     }
 
-    /// It is lost for good, and what it served itself with it. A crash counts against the tasks that it had.
+    /// It is lost for good, and what it served itself with it. A crash counts against the tasks that it had, unless
+    /// somebody else ended it.
     pub(super) fn drop_executor(&mut self, id: ExecutorId, crash: Option<Crash>, fx: &mut Vec<Effect>) {
         self.requeue_tasks(id);
         let place = self.place(id);
@@ -139,10 +156,11 @@ impl Driver {
         if let Some(link) = link {
             fx.push(Effect::CloseExecutorLink { link });
         }
-        if let Some(Crash { now, text }) = crash {
+        if let Some(crash) = crash {
+            let own_fault = !Crash::ENDED_BY_OTHERS.contains(&crash.exit_code);
             for suspect in executor.suspects {
-                let verdict = self.tasks.crashed(suspect, &text, &place);
-                self.act_on(now, verdict, fx);
+                let verdict = self.tasks.crashed(suspect, own_fault, crash.how(), &place);
+                self.act_on(crash.now, verdict, fx);
             }
         }
         self.dag.executor_lost(id);
@@ -154,10 +172,7 @@ impl Driver {
                 let failure = self.master.registered(now, application, term, fx);
                 self.end_if(failure, fx);
             }
-            AppDown::Refused(refusal) => {
-                let address = self.master.address().to_owned();
-                self.end_if(Some(JobFailure::Refused { address, refusal }), fx);
-            }
+            AppDown::Refused(refusal) => self.end_if(Some(self.master.refused(refusal)), fx),
             AppDown::ExecutorGranted(grant) => {
                 let executor = grant.executor;
                 if self.executors.granted(now, grant) {
@@ -195,10 +210,8 @@ impl Driver {
         let level = if state == ExecutorState::Failed { Level::Warn } else { Level::Info };
         fx.push(Effect::Log { level, text: format!("executor {id} is {state}{code}: {message}") });
         // Who could not even be started, or was ended by somebody, says nothing about the tasks.
-        let crashed = state == ExecutorState::Failed && exit_code.is_some_and(|code| code != 0);
-        // The rest of the message is the end of its log, which need not be said again for each task.
-        let cause = message.lines().next().unwrap_or_default();
-        let crash = crashed.then(|| Crash { now, text: format!("{cause}{code}") });
+        let crash = exit_code.filter(|code| state == ExecutorState::Failed && *code != 0);
+        let crash = crash.map(|exit_code| Crash { now, exit_code });
         self.drop_executor(id, crash, fx);
     }
 

@@ -1,8 +1,12 @@
 //! Why a job failed: one clear error each, for people.
 
-use hearth_core::{ApplicationState, ExecutorId, Refusal, StageId, messages::task::TaskFailure, stage::BadGraph};
+use hearth_core::{
+    ApplicationId, ApplicationState, ExecutorId, Refusal, StageId, messages::task::TaskFailure, stage::BadGraph,
+};
 
 /// Why a job failed.
+///
+/// Each is one sentence or two that say what happened and, where somebody can do something about it, what.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum JobFailure {
     /// Its graph makes no sense.
@@ -16,7 +20,8 @@ pub enum JobFailure {
     Query(String),
     /// One task failed too often.
     #[error(
-        "task {partition} of stage {stage} ({name}) failed {attempts} times, which is the limit (spark.task.maxFailures); the last time on executor {executor} at {host}: {failure}"
+        "task {partition} of stage {stage} ({name}) failed {tries}, which is the limit (spark.task.maxFailures); the last time on executor {executor} at {host}: {failure}",
+        tries = times(*attempts)
     )]
     TaskFailed {
         /// Its stage.
@@ -34,9 +39,31 @@ pub enum JobFailure {
         /// How it failed last.
         failure: Box<TaskFailure>,
     },
+    /// One task lost its executor too often: nobody's failure, but no progress either.
+    #[error(
+        "task {partition} of stage {stage} ({name}) lost its executor {often}, which is the limit; the last time executor {executor} at {host}, which {reason}",
+        often = times(*losses)
+    )]
+    TaskLost {
+        /// Its stage.
+        stage: StageId,
+        /// The stage's name.
+        name: String,
+        /// Which partition it computes.
+        partition: u32,
+        /// How often that happened.
+        losses: u32,
+        /// Which executor it lost last.
+        executor: ExecutorId,
+        /// That executor's machine.
+        host: String,
+        /// How that one ended.
+        reason: String,
+    },
     /// One stage could not read its input too often in a row.
     #[error(
-        "stage {stage} ({name}) could not read its input in {attempts} attempts in a row, which is the limit (spark.stage.maxConsecutiveAttempts); the last time: {failure}"
+        "stage {stage} ({name}) could not read its input in {attempts} attempt{s}, which is the limit (spark.stage.maxConsecutiveAttempts); the last time: {failure}",
+        s = if *attempts == 1 { "" } else { "s in a row" }
     )]
     StageFailed {
         /// Which stage.
@@ -58,8 +85,8 @@ pub enum JobFailure {
         /// Its name.
         name: String,
     },
-    /// Every executor is gone, and nobody gives another.
-    #[error("every executor of the application is gone, and there was no other for {seconds} s: {reason}")]
+    /// There is no executor (any more), and nobody gives one.
+    #[error("the application has no executor, and there was none to be had for {seconds} s: {reason}")]
     NoExecutors {
         /// How long the driver waited.
         seconds: u64,
@@ -67,7 +94,7 @@ pub enum JobFailure {
         reason: String,
     },
     /// No master.
-    #[error("no master at {address}: {reason} (tried {tries} times); is it running, and is the address right?")]
+    #[error("no master at {address}: {reason} (tried {often}); is it running, and is the address right?", often = times(*tries))]
     MasterUnreachable {
         /// Its address.
         address: String,
@@ -84,6 +111,16 @@ pub enum JobFailure {
         /// Why.
         refusal: Refusal,
     },
+    /// The master that took the application does not know it any more.
+    #[error(
+        "the master at {address} knows nothing of {application}: it was restarted, or gave the application up while it heard nothing from it; run it again"
+    )]
+    Forgotten {
+        /// The master's address.
+        address: String,
+        /// What it once called us.
+        application: ApplicationId,
+    },
     /// The master ended the application.
     #[error("the application is {state}: {reason}")]
     Ended {
@@ -95,4 +132,12 @@ pub enum JobFailure {
     /// Somebody cancelled it.
     #[error("cancelled: {0}")]
     Cancelled(String),
+}
+
+fn times(count: u32) -> String {
+    match count {
+        1 => "once".into(),
+        2 => "twice".into(),
+        count => format!("{count} times"),
+    }
 }

@@ -9,11 +9,12 @@
 //! ```
 //!
 //! Before the application is registered somebody waits at a prompt: a few quick tries, then one clear error. Afterwards
-//! running jobs need no master, and a restarted one must find its applications: tries go on for as long as they do.
+//! running jobs need no master, and one that is back must find its applications: tries go on for as long as the
+//! application does. Jobs without an executor do not wait for that beyond a grace.
 
 use super::{Effect, failure::JobFailure, options::DriverOptions};
 use hearth_core::{
-    ApplicationId, ExecutorId, Level, LinkId, Now,
+    ApplicationId, ExecutorId, Level, LinkId, Now, Refusal,
     messages::application::{AppUp, ApplicationSpec},
 };
 use std::time::Duration;
@@ -45,7 +46,7 @@ pub(super) struct MasterLink {
     application: Option<ApplicationId>,
     /// The highest term heard of.
     term: u64,
-    /// Tries since the last success.
+    /// Tries that came to nothing since the last success.
     tries: u32,
     /// When the first registration has taken too long, whatever it waits for; set at the first try.
     give_up_at: Option<Now>,
@@ -74,10 +75,6 @@ impl MasterLink {
         }
     }
 
-    pub(super) fn address(&self) -> &str {
-        &self.address
-    }
-
     pub(super) const fn is_registered(&self) -> bool {
         matches!(self.state, State::Registered { .. })
     }
@@ -91,6 +88,22 @@ impl MasterLink {
         match self.state {
             State::Registering { link, .. } | State::Registered { link, .. } => Some(link),
             _ => None,
+        }
+    }
+
+    /// Whether nobody can be asked for executors. A first registration that is under way has a bound of its own.
+    pub(super) fn is_away(&self) -> bool {
+        !self.is_registered() && (self.application.is_some() || self.state == State::Alone)
+    }
+
+    /// The master does not take us (back).
+    pub(super) fn refused(&self, refusal: Refusal) -> JobFailure {
+        let address = self.address.clone();
+        match refusal {
+            Refusal::UnknownApplication(application) if self.application.as_ref() == Some(&application) => {
+                JobFailure::Forgotten { address, application }
+            }
+            refusal => JobFailure::Refused { address, refusal },
         }
     }
 
@@ -242,7 +255,8 @@ impl MasterLink {
             if let Some(link) = self.link() {
                 fx.push(Effect::CloseMasterLink { link });
             }
-            self.tries = self.tries.max(1);
+            // The try that is under way counts.
+            self.tries += u32::from(matches!(self.state, State::Dialing | State::Registering { .. }));
             let reason = self.last_trouble.clone();
             return Some(self.give_up(reason));
         }

@@ -266,7 +266,7 @@ pub struct Driver {
     over: Option<JobFailure>,
     /// Why the master grants nothing (more), as it said last.
     waiting: Option<String>,
-    /// When open jobs fail, since every executor is gone and none can be had.
+    /// When open jobs fail, since there is no executor and none can be had.
     stranded_at: Option<Now>,
     stopped: bool,
 }
@@ -322,11 +322,12 @@ impl Driver {
         self.watch_for_stranding(now);
     }
 
-    /// Open jobs without executors have a timer, once there were executors and none is on its way.
+    /// Open jobs without executors have a timer when none is on its way: when the master is away, or cannot replace those
+    /// that there were. Waiting for the first one has no bound while the master is there: others hold the cores, or a
+    /// worker is about to come, and the master says again and again which.
     fn watch_for_stranding(&mut self, now: Now) {
-        let alone = self.executors.had_any() && self.executors.is_empty();
-        let hopeless = self.waiting.is_some() || !self.master.is_registered();
-        if !(alone && hopeless && self.dag.has_open_jobs()) {
+        let hopeless = self.master.is_away() || self.waiting.is_some() && self.executors.had_any();
+        if !(self.executors.is_empty() && hopeless && self.dag.has_open_jobs()) {
             self.stranded_at = None;
         } else if self.stranded_at.is_none() {
             self.stranded_at = Some(now.after(self.options.executor_grace));
@@ -420,6 +421,8 @@ impl Machine for Driver {
         for job in self.dag.closing() {
             assert!(!self.tasks.is_rid_of(job), "job {job} is over and was not cleared away");
         }
+        let hopeless = self.executors.is_empty() && self.master.is_away() && self.dag.has_open_jobs();
+        assert!(self.stranded_at.is_some() || !hopeless, "nothing bounds the wait for a master that is away");
         if self.stopped {
             self.assert_empty();
         }

@@ -20,7 +20,8 @@ pub struct DriverOptions {
     pub network_timeout: Duration,
     /// How long an executor whose link closed may take to come back before its tasks are queued again.
     pub link_grace: Duration,
-    /// How long open jobs wait for a replacement once every executor is gone and none can be had.
+    /// How long open jobs without any executor wait for one when none can be had: the master is away, or has no
+    /// replacement for those that are gone.
     pub executor_grace: Duration,
     /// How long a killed task may take to end before it costs its executor (`hearth.task.reapTimeout`).
     pub reap_timeout: Duration,

@@ -11,7 +11,7 @@ use hearth_core::{
 use hearth_proto::v1::{self, application_link_client::ApplicationLinkClient};
 use std::time::Duration;
 use tokio::{sync::mpsc, time::timeout};
-use tonic::transport::Endpoint;
+use tonic::{Code, Status, transport::Endpoint};
 
 /// How long one try may take, over all masters.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -70,12 +70,23 @@ async fn open_one(master: &Address) -> Result<Link<AppDown, AppUp>, String> {
         .max_encoding_message_size(wire::MAX_MESSAGE);
     let (outgoing, queue) = mpsc::channel(LINK_QUEUE);
     let answer = client.connect(wire::outgoing::<AppUp, v1::AppUp>(queue)).await;
-    let stream = answer.map_err(|status| match wire::refusal_of(&status) {
-        Some(refusal) => refusal.to_string(),
-        None => status.message().to_owned(),
-    })?;
+    let stream = answer.map_err(|status| refused(&status))?;
     let incoming = wire::incoming::<v1::AppDown, AppDown>(stream.into_inner(), format!("master {master}"));
     Ok(Link { incoming, outgoing })
+}
+
+/// Why there is no link with whoever answered.
+fn refused(status: &Status) -> String {
+    let said = status.message();
+    match (wire::refusal_of(status), status.code()) {
+        (Some(refusal), _) => refusal.to_string(),
+        // What comes back is no HTTP/2, or none that makes sense.
+        (None, _) if said.starts_with("h2 protocol error") => {
+            format!("something else listens there; is it the port of the master's web pages? ({said})")
+        }
+        (None, Code::Unimplemented) => "something else listens there; is it the port of a worker or a driver?".into(),
+        (None, _) => said.to_owned(),
+    }
 }
 
 /// The innermost cause of an error: "Connection refused" rather than "transport error".

@@ -43,7 +43,7 @@ pub use options::ShellOptions;
 pub use process::run_executor_process;
 
 use crate::machine::{Event, Executor};
-use hearth_blocks::{Fetcher, Layout, server::ServeError};
+use hearth_blocks::{Fetcher, Layout, fetch::FetchCounts, server::ServeError};
 use hearth_core::{
     client::DriverClient,
     conf::ConfError,
@@ -143,11 +143,12 @@ async fn start_with(
         true => Some(serve_outputs(&options, dir.clone(), &tracker).await?),
         false => None,
     };
+    let fetcher = Fetcher::on(options.fetch.clone(), Handle::current());
     let evaluator = Arc::new(Evaluator {
         application: options.application.clone(),
         location: location(&options, server.as_ref()),
         dir: dir.clone(),
-        fetcher: Fetcher::on(options.fetch.clone(), Handle::current()),
+        fetcher: fetcher.clone(),
         memory,
         decoded: Decoded::default(),
     });
@@ -176,6 +177,8 @@ async fn start_with(
         }
         drop(runtime);
         remove_own_files(&options).await;
+        let FetchCounts { local_bytes, remote_bytes, broken_requests } = fetcher.counts();
+        tracing::info!(local_bytes, remote_bytes, broken_requests, "blocks read by this executor");
         ended.send_replace(exit.borrow_and_update().clone());
     });
     Ok(ExecutorHandle { events, ended: handle })

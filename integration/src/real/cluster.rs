@@ -1,7 +1,10 @@
 //! A master and workers, as an operator would start them.
 
 use super::{Daemon, Process, Run, eventually, run};
-use hearth_core::messages::status::{ApplicationView, ClusterView};
+use hearth_core::{
+    WorkerState,
+    messages::status::{ApplicationView, ClusterView},
+};
 use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 
@@ -16,21 +19,55 @@ pub struct TestCluster {
     pub url: String,
     /// The master's HTTP address.
     pub webui: String,
+    /// What the workers and their children log, when not as usual.
+    log: Option<&'static str>,
     dir: tempfile::TempDir,
 }
 
 impl TestCluster {
     /// Starts a master and one worker for each of `cores`, each with 2 GiB to give.
     pub fn start(cores: &[u32]) -> Self {
+        Self::start_logging(cores, None)
+    }
+
+    /// The same; block services and executors log each request for blocks, which [`Traffic`] reads.
+    pub fn start_logging_blocks(cores: &[u32]) -> Self {
+        Self::start_logging(cores, Some("info,hearth_blocks=debug"))
+    }
+
+    fn start_logging(cores: &[u32], log: Option<&'static str>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut master = Daemon::start("master", &["master", "--port", "0", "--webui-port", "0"], dir.path());
+        let mut master = Self::start_master(dir.path(), "master", "0");
         let url = master.await_line("master ");
         let webui = master.await_line("webui ");
-        let mut cluster = Self { master, workers: Vec::new(), url, webui, dir };
+        let mut cluster = Self { master, workers: Vec::new(), url, webui, log, dir };
         for &cores in cores {
             cluster.add_worker(cores);
         }
         cluster
+    }
+
+    fn start_master(dir: &Path, name: &str, port: &str) -> Daemon {
+        let state = dir.join("state");
+        let args = ["master", "--port", port, "--webui-port", "0", "--state-dir", &state.to_string_lossy()];
+        Daemon::start(name, &args, dir)
+    }
+
+    /// Kills the master for good: with no time to say goodbye.
+    pub fn kill_master(&mut self) {
+        self.master.signal(Signal::KILL);
+        self.master.wait();
+    }
+
+    /// Starts a master where the killed one was, and waits until all workers are with it.
+    pub fn start_master_again(&mut self) {
+        let port = self.url.rsplit(':').next().expect("a URL ends with a port").to_owned();
+        self.master = Self::start_master(self.dir.path(), "master-again", &port);
+        self.webui = self.master.await_line("webui ");
+        eventually("the workers are back by themselves", || {
+            let alive = self.status().workers.iter().filter(|w| w.state == WorkerState::Alive).count();
+            (alive == self.workers.len()).then_some(())
+        });
     }
 
     /// Starts one more worker and waits until it is registered.
@@ -44,7 +81,7 @@ impl TestCluster {
         let name = format!("worker-{}", self.workers.len());
         let (cores, work) = (cores.to_string(), work.to_string_lossy());
         let args = ["worker", &self.url, "--cores", &cores, "--memory", "2g", "--work-dir", &work];
-        let mut worker = Daemon::start(&name, &args, self.dir.path());
+        let mut worker = Daemon::start_logging(&name, &args, self.dir.path(), self.log);
         worker.await_line("registered");
         self.workers.push(worker);
     }
@@ -93,6 +130,12 @@ impl TestCluster {
         self.children("blocks")
     }
 
+    /// The block service of one worker.
+    pub fn block_service(&self, worker: usize) -> Process {
+        let mut found = Process::below(&self.work_dir(worker)).into_iter().filter(|p| p.command.contains(" blocks"));
+        found.next().expect("a worker that is registered has a block service")
+    }
+
     fn children(&self, command: &str) -> Vec<Process> {
         let word = format!(" {command}");
         Process::below(self.dir()).into_iter().filter(|p| p.command.contains(&word)).collect()
@@ -110,7 +153,10 @@ impl TestCluster {
 impl Drop for TestCluster {
     fn drop(&mut self) {
         for daemon in self.workers.iter_mut().rev().chain([&mut self.master]) {
-            daemon.signal(Signal::TERM);
+            // The id of one that is over may be another process's by now.
+            if !daemon.is_over() {
+                daemon.signal(Signal::TERM);
+            }
         }
         if std::thread::panicking() {
             return;

@@ -24,9 +24,15 @@ pub struct Daemon {
 impl Daemon {
     /// Starts `hearth` with these arguments. Its log goes to `<dir>/<name>.log`.
     pub fn start(name: &str, args: &[&str], dir: &Path) -> Self {
+        Self::start_logging(name, args, dir, None)
+    }
+
+    /// The same; it and its children log as `filter` says.
+    pub fn start_logging(name: &str, args: &[&str], dir: &Path, filter: Option<&str>) -> Self {
         let log = dir.join(format!("{name}.log"));
         let mut child = hearth()
             .args(args)
+            .envs(filter.map(|filter| ("RUST_LOG", filter)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).expect("a log file"))

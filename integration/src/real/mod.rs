@@ -3,11 +3,13 @@
 //! A test waits for lines that daemons print and for states that the master reports, never for a time. What a wait is
 //! bounded by is [`PATIENCE`]: far above what anything here takes, so that a slow machine is not a failing test.
 
+mod blocks;
 mod cluster;
 mod daemon;
 mod disk;
 mod processes;
 
+pub use blocks::{Requests, Traffic};
 pub use cluster::TestCluster;
 pub use daemon::{Daemon, Run, run};
 pub use disk::SmallDisk;

@@ -253,7 +253,9 @@ impl Cluster {
                     let node = NodeId::Executor(application, executor);
                     self.later(delay, Occurrence::ExecutorExited { node, exit_code: 143 });
                 }
-                worker::Effect::Kill { .. } | worker::Effect::RemoveApplicationFiles { .. } => {}
+                worker::Effect::Kill { .. }
+                | worker::Effect::RemoveApplicationFiles { .. }
+                | worker::Effect::RemoveOldApplications { .. } => {}
                 worker::Effect::Log { text, .. } => self.log(&node, &text),
                 worker::Effect::Exit { code } => panic!("worker {place} exits with {code}"),
             }

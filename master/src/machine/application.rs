@@ -1,16 +1,9 @@
 //! An application as the master sees it: what it asked for, what it has, and whether its driver can be spoken to.
 
-use super::{options::MasterOptions, placement::Demand, retry::Retries};
+use super::{ends::Ends, options::MasterOptions, placement::Demand, retry::Retries};
 use hearth_core::messages::{application::ApplicationSpec, status::ApplicationView};
-use hearth_core::{
-    ApplicationId, ApplicationState, ExecutorId, ExecutorState, LinkId, Now, Resources, WallTime, WorkerId,
-};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// Ended executors that an explanation still names: enough to see a pattern, few enough to read.
-const REMEMBERED_ENDS: usize = 10;
-/// Characters kept of what was said about such an end.
-const REMEMBERED_CHARS: usize = 2000;
+use hearth_core::{ApplicationId, ApplicationState, ExecutorId, LinkId, Now, Resources, WallTime, WorkerId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether a driver can be spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,15 +26,6 @@ pub(super) struct Held {
     pub(super) resources: Resources,
 }
 
-/// An executor that is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ended {
-    pub(super) executor: ExecutorId,
-    pub(super) worker: WorkerId,
-    pub(super) state: ExecutorState,
-    pub(super) message: String,
-}
-
 /// An application that is not over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Application {
@@ -57,7 +41,7 @@ pub(super) struct Application {
     pub(super) retries: Retries,
     /// When to tell the driver again why it waits; nothing while it does not.
     pub(super) next_notice: Option<Now>,
-    pub(super) ends: VecDeque<Ended>,
+    pub(super) ends: Ends,
     next_executor: u32,
 }
 
@@ -79,7 +63,7 @@ impl Application {
             workers: BTreeSet::new(),
             retries: Retries::default(),
             next_notice: None,
-            ends: VecDeque::new(),
+            ends: Ends::default(),
             next_executor: 0,
         }
     }
@@ -151,15 +135,9 @@ impl Application {
         id
     }
 
-    /// Remembers how an executor ended.
-    pub(super) fn remember(&mut self, mut end: Ended) {
-        if let Some((cut, _)) = end.message.char_indices().nth(REMEMBERED_CHARS) {
-            end.message.truncate(cut);
-        }
-        if self.ends.len() == REMEMBERED_ENDS {
-            self.ends.pop_front();
-        }
-        self.ends.push_back(end);
+    /// How many executors it has ever had.
+    pub(super) const fn ever_had(&self) -> u32 {
+        self.next_executor
     }
 
     /// When its driver is given up, unless it comes back before.
@@ -176,7 +154,7 @@ impl Application {
         assert!(self.executors.keys().all(|e| e.0 < self.next_executor), "{id} has an executor with a future number");
         assert!(self.executors.values().all(|h| self.workers.contains(&h.worker)), "{id} forgot a worker");
         assert!(self.executors.len() <= options.max_executors_per_application as usize, "{id} has too many executors");
-        assert!(self.ends.len() <= REMEMBERED_ENDS, "{id} remembers too much");
+        self.ends.check();
         let notice = self.link().is_some() && self.is_starved(options);
         assert_eq!(self.next_notice.is_some(), notice, "{id} waits in silence, or is told that it waits and does not");
     }
@@ -187,6 +165,8 @@ impl Application {
 pub(super) struct Completed {
     /// What is shown of it.
     pub(super) view: ApplicationView,
-    /// Workers that had executors of it and could not be told that it is over.
-    pub(super) untold: BTreeSet<WorkerId>,
+    /// How its last executors ended.
+    pub(super) ends: Ends,
+    /// How many it ever had: their numbers lie below.
+    pub(super) ever_had: u32,
 }

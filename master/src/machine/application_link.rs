@@ -160,7 +160,7 @@ impl Master {
         }
         let gone: BTreeSet<_> = believed.iter().filter(|id| !application.executors.contains_key(id)).collect();
         for &executor in gone {
-            let end = application.ends.iter().rev().find(|end| end.executor == executor);
+            let end = application.ends.of(executor);
             tell(AppDown::ExecutorChanged {
                 executor,
                 state: end.map_or(ExecutorState::Lost, |end| end.state),
@@ -216,16 +216,13 @@ impl Master {
         for (executor, worker) in executors {
             self.kill_executor(&worker, &(id.clone(), executor), "its application is over", fx);
         }
-        let mut untold = BTreeSet::new();
-        for worker in application.workers {
-            if let Some(link) = self.workers.get(&worker).and_then(super::worker::Worker::link) {
-                let message = WorkerDown::ApplicationFinished { application: id.clone() };
-                fx.push(Effect::ToWorker { link, message });
-            } else {
-                untold.insert(worker);
-            }
+        // A worker that is away lists the application when it comes back, and is told then.
+        for link in application.workers.iter().filter_map(|worker| self.workers.get(worker)?.link()) {
+            let message = WorkerDown::ApplicationFinished { application: id.clone() };
+            fx.push(Effect::ToWorker { link, message });
         }
-        self.completed.push_back(Completed { view, untold });
+        let ever_had = application.ever_had();
+        self.completed.push_back(Completed { view, ends: application.ends, ever_had });
         while self.completed.len() > self.options.retained_applications {
             self.completed.pop_front();
         }

@@ -2,7 +2,8 @@
 
 use super::{
     Effect, Master, Record,
-    application::{Ended, Held},
+    application::Held,
+    ends::Ended,
     placement::Grant,
     retry::Ending,
     worker::{Executor, ExecutorKey},
@@ -118,7 +119,17 @@ impl Master {
         self.dirty = true;
         self.tell_holder(worker, key, &end, fx);
         let (application, id) = key;
-        let Some(&serial) = self.serials.get(application) else { return };
+        let Some(&serial) = self.serials.get(application) else {
+            if let Some(over) = self.completed.iter_mut().rev().find(|over| over.view.id == *application) {
+                over.ends.remember(Ended {
+                    executor: *id,
+                    worker: worker.clone(),
+                    state: end.state,
+                    message: end.message,
+                });
+            }
+            return;
+        };
         let holder = self.applications.get_mut(&serial).expect("serials name applications");
         if holder.executors.get(id).is_none_or(|held| held.worker != *worker) {
             return;
@@ -138,7 +149,7 @@ impl Master {
              {worker}: {}",
             holder.retries.failed, self.options.executor_settled, end.message
         );
-        holder.remember(Ended { executor: *id, worker: worker.clone(), state: end.state, message: end.message });
+        holder.ends.remember(Ended { executor: *id, worker: worker.clone(), state: end.state, message: end.message });
         if exhausted && !self.has_running(serial) {
             self.end_application(now, serial, ApplicationState::Failed, reason, true, fx);
         }

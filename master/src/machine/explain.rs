@@ -2,8 +2,9 @@
 
 use super::{
     Master,
-    application::{Application, Presence},
+    application::{Application, Completed, Presence},
     application_link::named,
+    ends::Ends,
     worker::{Standing, Worker},
 };
 use hearth_core::{ApplicationId, ExecutorId, ExecutorState, Now, Refusal, Resources, WorkerId};
@@ -36,6 +37,8 @@ pub enum WaitReason {
     NoWorkers {
         /// Workers that are dead.
         dead: usize,
+        /// Workers that said that they leave.
+        left: usize,
     },
     /// No worker could run one of its executors, not even when it is empty.
     NoWorkerFits {
@@ -97,11 +100,18 @@ impl fmt::Display for WaitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DriverAway => f.write_str("its driver's link is broken; nothing is granted until it is back"),
-            Self::NoWorkers { dead: 0 } => {
-                f.write_str("no worker is registered; start one with `hearth worker` and the master's URL")
-            }
-            Self::NoWorkers { dead } => {
-                write!(f, "no worker is alive ({dead} dead); start one with `hearth worker` and the master's URL")
+            Self::NoWorkers { dead, left } => {
+                f.write_str(match (dead, left) {
+                    (0, 0) => "no worker is registered",
+                    _ => "no worker is alive",
+                })?;
+                match (dead, left) {
+                    (0, 0) => {}
+                    (dead, 0) => write!(f, " ({dead} dead)")?,
+                    (0, left) => write!(f, " ({left} stopped)")?,
+                    (dead, left) => write!(f, " ({dead} dead, {left} stopped)")?,
+                }
+                f.write_str("; start one with `hearth worker` and the master's URL")
             }
             Self::NoWorkerFits { asked, most_cores, most_memory } => {
                 write!(f, "no worker is large enough for one executor of {asked}: the largest has {most_cores}")?;
@@ -182,7 +192,9 @@ impl Master {
     fn lack(&self, asked: Resources) -> Option<WaitReason> {
         let usable: Vec<_> = self.workers.values().filter(|worker| worker.link().is_some()).collect();
         if usable.is_empty() {
-            return Some(WaitReason::NoWorkers { dead: self.workers.values().filter(|w| !w.is_alive()).count() });
+            let left = self.workers.values().filter(|worker| worker.has_left()).count();
+            let over = self.workers.values().filter(|worker| !worker.is_alive()).count();
+            return Some(WaitReason::NoWorkers { dead: over - left, left });
         }
         let fitting: Vec<_> = usable.iter().filter(|worker| worker.total.fits(&asked)).collect();
         if fitting.is_empty() {
@@ -247,14 +259,15 @@ impl Master {
     fn explain_application(&self, now: Now, id: &ApplicationId) -> Option<String> {
         let mut out = String::new();
         let Some(application) = self.serials.get(id).map(|serial| &self.applications[serial]) else {
-            let over = &self.completed.iter().rev().find(|completed| completed.view.id == *id)?.view;
-            line(&mut out, format_args!("{id} {} is over: {}", named(&over.name), over.state));
-            if !over.message.is_empty() {
-                line(&mut out, format_args!("  {}", over.message));
+            let over = self.over(id)?;
+            line(&mut out, format_args!("{id} {} is over: {}", named(&over.view.name), over.view.state));
+            if !over.view.message.is_empty() {
+                line(&mut out, format_args!("  {}", over.view.message));
             }
             for ending in self.dying(id) {
                 line(&mut out, format_args!("  {ending}"));
             }
+            lines_of(&mut out, &over.ends);
             return Some(out);
         };
         let held = application.held();
@@ -274,13 +287,13 @@ impl Master {
             let state = self.workers[&held.worker].executors()[&(id.clone(), *executor)].state;
             line(&mut out, format_args!("  executor {executor} on {}: {state}, {}", held.worker, held.resources));
         }
-        for end in &application.ends {
-            line(
-                &mut out,
-                format_args!("  executor {} on {}: {}: {}", end.executor, end.worker, end.state, end.message),
-            );
-        }
+        lines_of(&mut out, &application.ends);
         Some(out)
+    }
+
+    /// An application that is over and still remembered.
+    fn over(&self, id: &ApplicationId) -> Option<&Completed> {
+        self.completed.iter().rev().find(|completed| completed.view.id == *id)
     }
 
     /// Executors of an application that is over which still hold something.
@@ -327,8 +340,20 @@ impl Master {
             }
             return Some(out);
         }
-        let holder = &self.applications[self.serials.get(application)?];
-        let end = holder.ends.iter().rev().find(|end| end.executor == executor)?;
+        let (ends, ever_had) = match self.serials.get(application) {
+            Some(serial) => (&self.applications[serial].ends, self.applications[serial].ever_had()),
+            None => self.over(application).map(|over| (&over.ends, over.ever_had))?,
+        };
+        let Some(end) = ends.of(executor) else {
+            if executor.0 >= ever_had {
+                return None;
+            }
+            line(
+                &mut out,
+                format_args!("{application}/{executor} is over; how it ended is forgotten, later ones are remembered"),
+            );
+            return Some(out);
+        };
         line(&mut out, format_args!("{application}/{executor} on {} is over: {}", end.worker, end.state));
         if !end.message.is_empty() {
             line(&mut out, format_args!("  {}", end.message));
@@ -340,6 +365,13 @@ impl Master {
 /// A number of things, as people write it.
 pub(super) fn counted(n: impl fmt::Display + PartialEq + From<u8>, what: &str) -> String {
     format!("{n} {what}{}", if n == 1.into() { "" } else { "s" })
+}
+
+/// A line for each executor that is over.
+fn lines_of(out: &mut String, ends: &Ends) {
+    for end in ends.iter() {
+        line(out, format_args!("  executor {} on {}: {}: {}", end.executor, end.worker, end.state, end.message));
+    }
 }
 
 /// What is about to happen to an executor.

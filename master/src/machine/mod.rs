@@ -31,6 +31,7 @@
 mod admission;
 mod application;
 mod application_link;
+mod ends;
 mod event;
 mod executor;
 mod explain;

@@ -30,6 +30,8 @@ pub(super) enum Standing {
         link: Option<LinkId>,
         /// Nothing more is to be said on that link: it was told to register anew, or it is leaving.
         told: bool,
+        /// It said that it leaves.
+        left: bool,
         /// For people.
         reason: String,
     },
@@ -85,6 +87,11 @@ impl Worker {
             Standing::Linked(_) | Standing::Away { .. } => WorkerState::Alive,
             Standing::Dead { .. } => WorkerState::Dead,
         }
+    }
+
+    /// Whether it said that it leaves, and has not come back.
+    pub(super) const fn has_left(&self) -> bool {
+        matches!(self.standing, Standing::Dead { left: true, .. })
     }
 
     pub(super) fn is_alive(&self) -> bool {

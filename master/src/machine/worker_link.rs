@@ -126,7 +126,7 @@ impl Master {
         self.worker_links.insert(link, id.clone());
         self.tell_registered(link, fx);
         self.kill_unknown(link, registration, fx);
-        self.tell_untold(id, link, fx);
+        self.tell_over(link, registration, fx);
         self.dirty = true;
     }
 
@@ -160,7 +160,7 @@ impl Master {
             }
         }
         self.kill_unknown(link, registration, fx);
-        self.tell_untold(id, link, fx);
+        self.tell_over(link, registration, fx);
         self.dirty = true;
     }
 
@@ -193,13 +193,14 @@ impl Master {
         }
     }
 
-    /// Tells a worker of the applications that ended while it was not there.
-    fn tell_untold(&mut self, id: &WorkerId, link: LinkId, fx: &mut Vec<Effect>) {
-        for completed in &mut self.completed {
-            if completed.untold.remove(id) {
-                let application = completed.view.id.clone();
-                fx.push(Effect::ToWorker { link, message: WorkerDown::ApplicationFinished { application } });
-            }
+    /// Tells a worker which of the applications that it lists are over. They ended while it was not there, or this master
+    /// has never known them; either way nobody will ask for their files.
+    fn tell_over(&self, link: LinkId, registration: &WorkerRegistration, fx: &mut Vec<Effect>) {
+        let running = registration.executors.iter().map(|live| &live.application);
+        let listed: BTreeSet<_> = registration.applications.iter().chain(running).collect();
+        for application in listed.into_iter().filter(|id| !self.serials.contains_key(id)) {
+            let message = WorkerDown::ApplicationFinished { application: application.clone() };
+            fx.push(Effect::ToWorker { link, message });
         }
     }
 
@@ -211,7 +212,7 @@ impl Master {
         fx.push(Effect::Persist(Record::WorkerRemoved { worker: id.clone(), reason: reason.into() }));
         let text = format!("{id} is given up with {}: {reason}", counted(lost.len(), "executor"));
         fx.push(Effect::log(if leaving { Level::Info } else { Level::Warn }, text));
-        worker.standing = Standing::Dead { since: now, link, told: leaving, reason: reason.into() };
+        worker.standing = Standing::Dead { since: now, link, told: leaving, left: leaving, reason: reason.into() };
         for key in lost {
             self.executor_over(now, id, &key, End::lost(format!("its worker {id} is gone: {reason}")), fx);
         }

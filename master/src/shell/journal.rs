@@ -5,9 +5,10 @@
 //! | `lock` | locked by the master that uses the directory |
 //! | `term` | the term of the last master that used it |
 //! | `journal` | one record a line, as JSON, in the order in which they were promised |
-//! | `journal.<n>` | journals of earlier masters |
+//! | `journal.<n>` | journals before it, of this master or of earlier ones; the last 10 |
 //!
-//! A journal is written and not read yet: a master that finds one moves it aside, says where, and starts empty.
+//! A journal is written and not read yet: a master that finds one moves it aside, says where, and starts empty. One that
+//! is full is moved aside too.
 
 use super::Error;
 use crate::machine::Record;
@@ -19,15 +20,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Numbers tried for the name of an old journal. Whoever has as many has a directory that nobody looks after.
-const MAX_OLD_JOURNALS: u32 = 10_000;
+/// Old journals that are kept: enough to look into what happened lately.
+const OLD_JOURNALS: usize = 10;
+/// Bytes after which a journal is set aside and another begun. While nothing reads journals, nothing is lost with it.
+const FULL: u64 = 64 << 20;
 
 /// A state directory that is ours.
 #[derive(Debug)]
 pub(super) struct StateDir {
     dir: PathBuf,
     /// The lock goes with the file.
-    lock: File,
+    _lock: File,
 }
 
 impl StateDir {
@@ -38,7 +41,7 @@ impl StateDir {
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(at(&path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { dir: dir.to_owned(), lock }),
+            Ok(()) => Ok(Self { dir: dir.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(Error::Locked { dir: dir.to_owned() }),
             Err(TryLockError::Error(source)) => Err(Error::StateDir { path, source }),
         }
@@ -70,27 +73,56 @@ impl StateDir {
 
     /// A new journal, and where the old one was moved, when there was one with anything in it.
     pub(super) fn start_journal(self) -> Result<(FileJournal, Option<PathBuf>), Error> {
-        let path = self.dir.join("journal");
+        let path = self.journal();
         let filled = match fs::metadata(&path) {
             Ok(metadata) => metadata.len() > 0,
             Err(e) if e.kind() == io::ErrorKind::NotFound => false,
             Err(source) => return Err(Error::StateDir { path, source }),
         };
-        let aside = if filled { Some(self.free_name()?) } else { None };
-        if let Some(aside) = &aside {
-            fs::rename(&path, aside).map_err(at(aside))?;
-        }
+        let aside = if filled { Some(self.set_aside().map_err(at(&path))?) } else { None };
         let file = create(&path).map_err(at(&path))?;
         self.sync().map_err(at(&path))?;
-        Ok((FileJournal { file, path, buffer: Vec::new(), _lock: self.lock }, aside))
+        Ok((FileJournal { state: self, file, written: 0, full: FULL, buffer: Vec::new() }, aside))
     }
 
-    fn free_name(&self) -> Result<PathBuf, Error> {
-        let mut names = (1..=MAX_OLD_JOURNALS).map(|n| self.dir.join(format!("journal.{n}")));
-        names.find(|name| !name.exists()).ok_or_else(|| {
-            let full = io::Error::other(format!("there are {MAX_OLD_JOURNALS} old journals; remove those not needed"));
-            at(&self.dir)(full)
-        })
+    fn journal(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
+
+    /// Moves the journal aside under the next number, and removes the oldest of those that are there.
+    fn set_aside(&self) -> io::Result<PathBuf> {
+        let mut old = self.old_journals()?;
+        let next = old.last().map_or(Some(1), |last| last.checked_add(1));
+        let next = next.ok_or_else(|| io::Error::other(format!("no number comes after journal.{}", u64::MAX)))?;
+        let aside = self.old_journal(next);
+        fs::rename(self.journal(), &aside)?;
+        old.push(next);
+        for n in &old[..old.len().saturating_sub(OLD_JOURNALS)] {
+            let path = self.old_journal(*n);
+            match fs::remove_file(&path) {
+                Ok(()) => tracing::info!("removed {}: {OLD_JOURNALS} later journals are kept", path.display()),
+                // It is in nobody's way but the disk's.
+                Err(error) => tracing::warn!("cannot remove {}: {error}", path.display()),
+            }
+        }
+        Ok(aside)
+    }
+
+    fn old_journal(&self, n: u64) -> PathBuf {
+        self.dir.join(format!("journal.{n}"))
+    }
+
+    /// The numbers of the journals that were moved aside, rising.
+    fn old_journals(&self) -> io::Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix("journal.")?.parse().ok());
+            // Not all that reads as a number is a name of ours: journal.+1, journal.007.
+            numbers.extend(number.filter(|n: &u64| *name == *format!("journal.{n}")));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 
     /// Makes renames and new files durable.
@@ -111,10 +143,36 @@ fn at(path: &Path) -> impl Fn(io::Error) -> Error {
 /// A journal in a file.
 #[derive(Debug)]
 pub(super) struct FileJournal {
+    state: StateDir,
     file: File,
-    path: PathBuf,
+    /// Bytes in the file.
+    written: u64,
+    /// Bytes at which it is full.
+    full: u64,
     buffer: Vec<u8>,
-    _lock: File,
+}
+
+impl FileJournal {
+    /// Begins another file.
+    fn turn(&mut self) -> io::Result<()> {
+        let aside = self.state.set_aside()?;
+        self.file = create(&self.state.journal())?;
+        self.state.sync()?;
+        self.written = 0;
+        tracing::info!("the journal was full; it is kept as {}", aside.display());
+        Ok(())
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let bytes = u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
+        if self.written > 0 && self.written.saturating_add(bytes) > self.full {
+            self.turn()?;
+        }
+        self.file.write_all(&self.buffer)?;
+        self.file.sync_data()?;
+        self.written = self.written.saturating_add(bytes);
+        Ok(())
+    }
 }
 
 impl Journal<Record> for FileJournal {
@@ -124,8 +182,7 @@ impl Journal<Record> for FileJournal {
             serde_json::to_writer(&mut self.buffer, record)?;
             self.buffer.push(b'\n');
         }
-        let written = self.file.write_all(&self.buffer).and_then(|()| self.file.sync_data());
-        written.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.path.display())))
+        self.write().map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.state.journal().display())))
     }
 }
 
@@ -176,6 +233,50 @@ mod tests {
         // One that holds nothing is not worth keeping.
         assert_eq!(StateDir::open(&dir).unwrap().start_journal().unwrap().1, Some(dir.join("journal.3")));
         assert_eq!(StateDir::open(&dir).unwrap().start_journal().unwrap().1, None);
+    }
+
+    fn old(dir: &Path) -> Vec<String> {
+        let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut old: Vec<_> = names.filter(|name| name.starts_with("journal.")).collect();
+        old.sort();
+        old
+    }
+
+    #[test]
+    fn old_journals_are_kept_up_to_a_bound_and_what_is_no_journal_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        for n in [1, 2, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17] {
+            fs::write(dir.join(format!("journal.{n}")), "{}").unwrap();
+        }
+        for strange in ["journal.007", "journal.+3", "journal.old"] {
+            fs::write(dir.join(strange), "").unwrap();
+        }
+        fs::write(dir.join("journal"), "{}").unwrap();
+        let (_journal, aside) = StateDir::open(dir).unwrap().start_journal().unwrap();
+        assert_eq!(aside, Some(dir.join("journal.18")));
+        let mut expected: Vec<_> = (9..=18).map(|n| format!("journal.{n}")).collect();
+        expected.extend(["journal.+3", "journal.007", "journal.old"].map(String::from));
+        expected.sort();
+        assert_eq!(old(dir), expected);
+    }
+
+    #[test]
+    fn a_full_journal_is_set_aside_between_two_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = StateDir::open(dir.path()).unwrap().start_journal().unwrap();
+        journal.append(&[&ended(1)]).unwrap();
+        journal.full = 2 * journal.written;
+        for n in 2..=5 {
+            journal.append(&[&ended(n)]).unwrap();
+        }
+        // One write is never split, however large.
+        journal.append(&[&ended(6), &ended(7), &ended(8)]).unwrap();
+        assert_eq!(old(dir.path()), ["journal.1", "journal.2", "journal.3"]);
+        assert_eq!(read(&dir.path().join("journal.1")), [ended(1), ended(2)]);
+        assert_eq!(read(&dir.path().join("journal.2")), [ended(3), ended(4)]);
+        assert_eq!(read(&dir.path().join("journal.3")), [ended(5)]);
+        assert_eq!(read(&dir.path().join("journal")), [ended(6), ended(7), ended(8)]);
     }
 
     #[test]

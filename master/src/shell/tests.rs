@@ -44,6 +44,7 @@ fn registration() -> WorkerUp {
         resources: Resources::new(2, 2048),
         labels: [].into(),
         executors: vec![],
+        applications: vec![],
     })
 }
 

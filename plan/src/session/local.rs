@@ -1,7 +1,7 @@
 //! What runs in the driver.
 
 use super::{Planned, SqlSession};
-use crate::PlanError;
+use crate::{PlanError, tpch};
 use arrow::{
     array::{ArrayRef, RecordBatch, StringArray},
     compute::concat_batches,
@@ -50,11 +50,33 @@ impl SqlSession {
     /// Adds the nearest table's name to an error about an unknown table. For columns DataFusion does so itself.
     pub(super) fn hint(&self, error: PlanError) -> PlanError {
         let PlanError::Query(message) = error else { return error };
-        let nearest = unknown_table(&message).and_then(|name| self.nearest_table(name));
-        match nearest {
-            Some(near) => PlanError::Query(format!("{message}; did you mean '{near}'?")),
-            None => PlanError::Query(message),
-        }
+        let Some(name) = unknown_table(&message) else { return PlanError::Query(message) };
+        let hint = match self.nearest_table(name) {
+            Some(near) => format!("; did you mean '{near}'?"),
+            None => self.scale_hint(name).unwrap_or_default(),
+        };
+        // What the user left out is left out here.
+        let state = self.context.state();
+        let defaults = &state.config_options().catalog;
+        let prefix = format!("{}.{}.", defaults.default_catalog, defaults.default_schema);
+        let written = name.strip_prefix(&prefix).unwrap_or(name);
+        let message = message.replacen(&format!("'{name}'"), &format!("'{written}'"), 1);
+        PlanError::Query(format!("{message}{hint}"))
+    }
+
+    /// What the schemas of the `tpch` catalog are called, for a table in one that is not there.
+    fn scale_hint(&self, unknown: &str) -> Option<String> {
+        let (catalog, rest) = unknown.split_once('.')?;
+        let (schema, _) = rest.split_once('.')?;
+        let is_there = || self.context.catalog(catalog).is_some_and(|c| c.schema(schema).is_some());
+        (catalog == tpch::CATALOG_NAME && !is_there()).then(|| {
+            format!(
+                "; {schema} is no schema of {catalog}: those are sf and a scale from {} to {}, with _ for the point, as in \
+                 sf1, sf0_01 and sf100",
+                tpch::Scale::MIN,
+                tpch::Scale::MAX
+            )
+        })
     }
 
     fn nearest_table(&self, unknown: &str) -> Option<String> {

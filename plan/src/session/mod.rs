@@ -6,19 +6,22 @@
 //! ```
 //!
 //! What holds:
+//! - Statements are parsed and planned on threads of their own, with stacks for the deepest that is let through.
 //! - Catalogue statements (SHOW, DESCRIBE, SET, CREATE …, EXPLAIN) run here, and change this session only.
 //! - Whatever a user sets, `pin` keeps the settings that plans of several processes rely on.
 //! - A file that is missing, empty, cut off or of another format is named when its table is registered, not when a task
 //!   stumbles over it.
 
+mod apart;
 mod local;
+mod nesting;
 mod statement;
 mod tables;
 
 pub use statement::Statement;
 
 use crate::{
-    PlanError,
+    PlanError, depth,
     stages::{StageText, TableNames, cut},
     tpch,
 };
@@ -71,6 +74,7 @@ pub enum Planned {
 }
 
 /// The tables, variables and functions that the statements of one user see.
+#[derive(Clone)]
 pub struct SqlSession {
     context: SessionContext,
 }
@@ -106,7 +110,8 @@ impl SqlSession {
 
     /// The statements of a text, in order.
     pub fn statements(&self, sql: &str) -> Result<Vec<Statement>, PlanError> {
-        statement::split(&self.context.state(), sql)
+        let state = self.context.state();
+        apart::compute(|| statement::split(&state, sql))
     }
 
     /// Plans a text of one statement.
@@ -121,12 +126,14 @@ impl SqlSession {
 
     /// Plans a statement, or runs it if it is one for the driver.
     pub async fn plan_statement(&self, statement: &Statement) -> Result<Planned, PlanError> {
-        self.plan_logical(statement).await.map_err(|e| self.hint(e))
+        let (session, statement) = (self.clone(), statement.clone());
+        apart::run(move || async move { session.plan_logical(&statement).await.map_err(|e| session.hint(e)) }).await
     }
 
     async fn plan_logical(&self, statement: &Statement) -> Result<Planned, PlanError> {
         let state = self.context.state();
         let plan = state.statement_to_plan(statement.inner().clone()).await?;
+        depth::check_logical(&plan)?;
         match plan {
             LogicalPlan::Dml(dml) => Err(PlanError::Unsupported(format!("{} of a table", dml.op))),
             LogicalPlan::Copy(_) => Err(PlanError::Unsupported("COPY".into())),
@@ -160,6 +167,7 @@ impl SqlSession {
         let mut state = self.context.state();
         pin(state.config_mut().options_mut());
         let physical = state.create_physical_plan(plan).await?;
+        depth::check_physical(&physical)?;
         Ok((state, physical))
     }
 

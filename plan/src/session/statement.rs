@@ -1,29 +1,37 @@
 //! Splitting a text into statements.
 
+use super::{apart, nesting};
 use crate::PlanError;
 use datafusion::{
-    common::config::Dialect,
+    common::{DataFusionError, config::Dialect},
     execution::session_state::SessionState,
     sql::{
         parser::{DFParserBuilder, Statement as Parsed},
-        sqlparser::dialect::dialect_from_str,
+        sqlparser::{dialect::dialect_from_str, tokenizer::Tokenizer},
     },
 };
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-/// One statement of a text. Errors in it have their position in the whole text.
-#[derive(Clone, Debug)]
-pub struct Statement(Parsed);
+/// One statement of a text. Errors in it have their position in the whole text. Cheap to clone.
+#[derive(Clone)]
+pub struct Statement(Arc<Parsed>);
 
 impl Statement {
-    pub(super) const fn inner(&self) -> &Parsed {
+    pub(super) fn inner(&self) -> &Parsed {
         &self.0
     }
 }
 
 impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        let text = apart::compute(|| Ok(self.0.to_string())).map_err(|_| fmt::Error)?;
+        f.write_str(&text)
+    }
+}
+
+impl fmt::Debug for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Statement({self})")
     }
 }
 
@@ -32,12 +40,15 @@ pub(super) fn split(state: &SessionState, sql: &str) -> Result<Vec<Statement>, P
     let name: &Dialect = &options.dialect;
     let dialect = dialect_from_str(name)
         .ok_or_else(|| PlanError::Syntax(format!("unknown SQL dialect {name}; see datafusion.sql_parser.dialect")))?;
-    let mut parser = DFParserBuilder::new(sql)
+    let mut tokenizer = Tokenizer::new(dialect.as_ref(), sql).with_unescape(true);
+    let tokens = tokenizer.tokenize_with_location().map_err(|e| DataFusionError::SQL(Box::new(e.into()), None))?;
+    nesting::check(&tokens)?;
+    let mut parser = DFParserBuilder::new(tokens)
         .with_dialect(dialect.as_ref())
         .with_recursion_limit(options.recursion_limit.get())
         .build()?;
     let parsed = parser.parse_statements().map_err(|e| at_end(e.into(), sql))?;
-    Ok(parsed.into_iter().map(Statement).collect())
+    Ok(parsed.into_iter().map(|parsed| Statement(Arc::new(parsed))).collect())
 }
 
 /// The parser says where something stands that it did not expect, but not where the text ends.

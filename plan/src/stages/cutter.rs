@@ -26,6 +26,7 @@ use datafusion::{
 };
 use hearth_core::{
     Determinism, Edge, Exchange, StageGraph, StageNode,
+    messages::task::TaskFailure,
     stage::{MAX_PARTITIONS, MAX_STAGES},
 };
 use std::{collections::BTreeMap, fmt::Write, sync::Arc};
@@ -221,11 +222,20 @@ impl Cutter<'_> {
             }
         };
         let payload = payload::encode(&name, &root, output, whole, &self.settings)?;
-        let decoded = DecodedPayload::decode(&payload).map_err(|e| PlanError::Internal(e.to_string()))?;
+        let decoded = DecodedPayload::decode(&payload).map_err(undecodable)?;
         decoded.plan(self.context)?;
         let inputs = edges;
         self.stages.push(StageNode { name, tasks, inputs, output_partitions, payload, determinism });
         Ok(self.stages.len() - 1)
+    }
+}
+
+/// Messages nest to 100 at most; chains of one operator are flat in them.
+fn undecodable(failure: TaskFailure) -> PlanError {
+    let text = failure.to_string();
+    match text.contains("recursion limit reached") {
+        true => PlanError::Unsupported("an expression of different operators, or a plan, nested this deeply".into()),
+        false => PlanError::Internal(text),
     }
 }
 

@@ -11,7 +11,13 @@ use datafusion::{
     logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF},
     prelude::SessionConfig,
 };
-use std::{collections::HashMap, fmt, num::NonZeroUsize, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// How many of the largest consumers an out-of-memory message names.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
@@ -30,6 +36,7 @@ pub struct TaskEnvOptions {
 pub struct TaskEnv {
     runtime: Arc<RuntimeEnv>,
     functions: Arc<Functions>,
+    spill_dir: Option<Arc<Path>>,
 }
 
 struct Functions {
@@ -43,10 +50,11 @@ impl TaskEnv {
     /// With a memory pool that gives every spilling operator its fair share, and spilling to a directory of its own.
     pub fn with_limits(options: TaskEnvOptions) -> Result<Self> {
         let pool = TrackConsumersPool::new(FairSpillPool::new(options.memory_bytes), NAMED_CONSUMERS);
+        let spill_dir: Arc<Path> = options.spill_dir.as_path().into();
         let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![options.spill_dir]));
         let runtime =
             RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk).build_arc()?;
-        Ok(Self::new(runtime))
+        Ok(Self { spill_dir: Some(spill_dir), ..Self::new(runtime) })
     }
 
     /// Over a runtime that exists already.
@@ -71,12 +79,17 @@ impl TaskEnv {
         register!(SessionStateDefaults::default_higher_order_functions(), functions.higher_order);
         register!(SessionStateDefaults::default_aggregate_functions(), functions.aggregate);
         register!(SessionStateDefaults::default_window_functions(), functions.window);
-        Self { runtime, functions: Arc::new(functions) }
+        Self { runtime, functions: Arc::new(functions), spill_dir: None }
     }
 
     /// The runtime.
     pub const fn runtime(&self) -> &Arc<RuntimeEnv> {
         &self.runtime
+    }
+
+    /// Where operators spill to, if that is known.
+    pub(crate) fn spill_dir(&self) -> Option<&Path> {
+        self.spill_dir.as_deref()
     }
 
     /// Bytes that the operators of all tasks hold now.

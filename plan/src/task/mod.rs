@@ -27,7 +27,7 @@ pub use env::{TaskEnv, TaskEnvOptions};
 use crate::{
     BlockSource, DecodedPayload,
     exchange::Blocks,
-    failure::{InFiles, failure_of},
+    failure::{InFiles, failure_in},
     payload::{FreshPlan, Output},
 };
 use bytes::Bytes;
@@ -110,7 +110,7 @@ pub fn run_task(
     source: Arc<dyn BlockSource>,
     env: &TaskEnv,
 ) -> Result<TaskRun, TaskFailure> {
-    start(payload, partition, source, env).map_err(|e| failure_of(&e))
+    start(payload, partition, source, env).map_err(|e| failure_in(env.spill_dir(), &e))
 }
 
 fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>, env: &TaskEnv) -> Result<TaskRun> {
@@ -130,7 +130,9 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
     let output = TaskOutput::try_new(layout, schema, &context, Arc::clone(&rows))?;
     let output_partitions = output.partitions();
     let files = InFiles::of(&plan);
-    let chunks = output.write(batches).map(move |chunk| chunk.map_err(|e| files.name_in(failure_of(&e)))).boxed();
+    let env = env.clone();
+    let failure = move |error| files.name_in(failure_in(env.spill_dir(), &error));
+    let chunks = output.write(batches).map(move |chunk| chunk.map_err(&failure)).boxed();
     Ok(TaskRun { chunks, output_partitions, rows, plan })
 }
 

@@ -3,6 +3,7 @@
 
 mod answers;
 mod bad_input;
+mod deep;
 mod failures;
 mod harness;
 mod queries;

@@ -91,3 +91,17 @@ async fn a_table_too_large_for_a_message_is_refused() {
     let error = refused(&session, "select * from large").await;
     assert!(matches!(error, PlanError::TooLarge { .. }), "{error:?}");
 }
+
+#[tokio::test]
+async fn errors_say_what_the_user_wrote() {
+    let session = session(2);
+    let table = refused(&session, "select 1 from nope").await.to_string();
+    assert!(table.starts_with("table 'nope' not found"), "{table}");
+    for schema in ["sf100000000", "sf0_03x"] {
+        let scale = refused(&session, &format!("select 1 from tpch.{schema}.nation")).await.to_string();
+        assert!(scale.starts_with(&format!("table 'tpch.{schema}.nation' not found")), "{scale}");
+        assert!(scale.contains(&format!("{schema} is no schema of tpch: those are sf and a scale")), "{scale}");
+    }
+    let column = refused(&session, "select nope from tpch.sf1.nation").await.to_string();
+    assert!(!column.contains("Schema error") && !column.contains("Error during"), "{column}");
+}

@@ -76,6 +76,7 @@ impl Worker {
     pub(super) fn finish(&mut self, now: Now, application: ApplicationId, fx: &mut Vec<Effect>) {
         log(fx, Level::Info, format!("{application} is over"));
         if self.executors.finish(now, &application, self.options.kill_grace, fx) {
+            self.executors.forget(&application);
             fx.push(Effect::RemoveApplicationFiles { application });
         }
     }
@@ -138,6 +139,7 @@ impl Worker {
         let application = application.clone();
         self.report(now, Report { executor, state, message, exit_code }, remains.was, fx);
         if remains.last_of_finished {
+            self.executors.forget(&application);
             fx.push(Effect::RemoveApplicationFiles { application });
         }
     }

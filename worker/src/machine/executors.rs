@@ -30,10 +30,14 @@ fn listed(key: &Key, executor: &Executor) -> LiveExecutor {
     LiveExecutor { application: key.0.clone(), executor: key.1, resources: executor.resources, state }
 }
 
-/// The executors that live, and the applications that wait for theirs to end.
+/// The executors that live, and the applications that had some here.
 #[derive(Debug, Default)]
 pub(super) struct Executors {
     live: BTreeMap<Key, Executor>,
+    /// Applications of which files are kept: shuffle files outlive executors. A master has a bounded number of
+    /// applications at a time, and whatever is over goes with the news of it, at the next registration at the latest.
+    kept: BTreeSet<ApplicationId>,
+    /// Those of them that are over and wait for their executors to end.
     finished: BTreeSet<ApplicationId>,
 }
 
@@ -59,6 +63,21 @@ impl Executors {
         self.finished.contains(application)
     }
 
+    /// Applications of which files are kept.
+    pub(super) const fn kept(&self) -> &BTreeSet<ApplicationId> {
+        &self.kept
+    }
+
+    /// Those of them that are not known to be over.
+    pub(super) fn not_over(&self) -> Vec<ApplicationId> {
+        self.kept.difference(&self.finished).cloned().collect()
+    }
+
+    /// The files of an application are removed.
+    pub(super) fn forget(&mut self, application: &ApplicationId) {
+        self.kept.remove(application);
+    }
+
     /// Whether none lives.
     pub(super) fn is_empty(&self) -> bool {
         self.live.is_empty()
@@ -71,6 +90,7 @@ impl Executors {
 
     /// One is being started.
     pub(super) fn add(&mut self, key: Key, resources: Resources) {
+        self.kept.insert(key.0.clone());
         self.live.insert(key, Executor { resources, life: Life::default(), killed: None, told: false });
     }
 
@@ -174,6 +194,7 @@ impl Executors {
         assert!(total.fits(&used), "the executors hold {used} of {total}");
         for (key, executor) in &self.live {
             executor.life.check();
+            assert!(self.kept.contains(&key.0), "{key:?} lives where no files are kept");
             let ending = executor.life.is_ending();
             assert_eq!(ending, executor.killed.is_some(), "{key:?} is ended with a reason");
             assert!(ending || !self.finished.contains(&key.0), "{key:?} of an application that is over is not ended");

@@ -118,6 +118,7 @@ impl Worker {
             resources: self.options.resources,
             labels: self.options.labels.clone(),
             executors,
+            applications: self.executors.not_over(),
         };
         self.master.state = State::Registering { link, until: now.after(self.options.registration_timeout) };
         fx.push(Effect::ToMaster { link, message: WorkerUp::Register(registration) });

@@ -19,7 +19,8 @@
 //! - What live executors hold fits into the worker.
 //! - An executor is live or reported, never both; a report is of a final state, and said as soon as there is a link.
 //! - The worker registers only once its block service has listened, and the block service comes back on the same port.
-//! - The files of an application are removed only when none of its executors lives.
+//! - The files of an application are removed only when none of its executors lives. Those that are kept are known: each
+//!   registration lists their applications, and the master says which of them are over.
 //! - `Exit` is the last effect, and no child is left when it comes.
 //!
 //! The worker is born with its first deadline, which lies at the node's start: its `tick` starts the block service.
@@ -28,6 +29,7 @@
 mod backoff;
 mod blocks;
 mod children;
+mod cleanup;
 mod executors;
 mod life;
 mod link;
@@ -44,7 +46,7 @@ use hearth_core::{
     ApplicationId, Durable, ExecutorId, Level, LinkId,
     messages::worker::{ExecutorLaunch, WorkerDown, WorkerUp},
 };
-use std::{convert::Infallible, fmt};
+use std::{collections::BTreeSet, convert::Infallible, fmt, time::Duration};
 
 /// A child process of the worker.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,6 +166,13 @@ pub enum Effect {
     RemoveApplicationFiles {
         /// Which.
         application: ApplicationId,
+    },
+    /// Remove the directories of applications that are over, once nothing in them has changed for this long.
+    RemoveOldApplications {
+        /// Applications that may go on.
+        keep: BTreeSet<ApplicationId>,
+        /// How long.
+        unchanged_for: Duration,
     },
     /// Tell the log.
     Log {

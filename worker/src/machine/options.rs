@@ -26,6 +26,8 @@ pub struct WorkerOptions {
     pub block_service_deaths: u32,
     /// How long a block service must have run for its death not to count as one more in a row.
     pub block_service_settled: Duration,
+    /// How long the directory of an application that is over stays after its last change.
+    pub app_data_ttl: Duration,
 }
 
 impl WorkerOptions {
@@ -51,6 +53,7 @@ impl Default for WorkerOptions {
             // With the delays between them about 40 s: longer than a machine that is short of memory for a moment needs.
             block_service_deaths: 10,
             block_service_settled: Duration::from_secs(30),
+            app_data_ttl: Duration::from_secs(7 * 24 * 3600),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The worker as a whole: what each event goes to, and how it stops.
 
 use super::{
-    Effect, Event, WorkerOptions, blocks::Blocks, children::End, executors::Executors, link, log, reports::Reports,
+    Effect, Event, WorkerOptions, blocks::Blocks, children::End, cleanup::Cleanup, executors::Executors, link, log,
+    reports::Reports,
 };
 use hearth_core::{Level, Machine, Now, messages::worker::WorkerUp};
 
@@ -13,6 +14,7 @@ pub struct Worker {
     pub(super) blocks: Blocks,
     pub(super) executors: Executors,
     pub(super) reports: Reports,
+    cleanup: Cleanup,
     phase: Phase,
 }
 
@@ -35,6 +37,7 @@ impl Worker {
             blocks: Blocks::new(options.port),
             executors: Executors::default(),
             reports: Reports::default(),
+            cleanup: Cleanup::new(options.app_data_ttl),
             phase: Phase::Serving,
             options,
         }
@@ -120,7 +123,8 @@ impl Machine for Worker {
     }
 
     fn deadline(&self) -> Option<Now> {
-        let due = [self.blocks.deadline(), self.executors.deadline(), self.master.deadline()];
+        let cleanup = (!self.is_stopping()).then(|| self.cleanup.deadline());
+        let due = [self.blocks.deadline(), self.executors.deadline(), self.master.deadline(), cleanup];
         due.into_iter().flatten().min()
     }
 
@@ -128,6 +132,9 @@ impl Machine for Worker {
         self.blocks.tick(now, fx);
         self.executors.tick(now, fx);
         self.tick_link(now, fx);
+        if !self.is_stopping() {
+            self.cleanup.tick(now, &self.executors, fx);
+        }
     }
 
     fn check(&self) {

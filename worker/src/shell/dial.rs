@@ -70,12 +70,16 @@ impl Dial<WorkerDown, WorkerUp> for GrpcDial {
     }
 }
 
-/// An error with its causes: what a transport says alone is no more than that it failed.
+/// An error with its causes, each said once: what a transport says alone is no more than that it failed, and some errors
+/// say their cause themselves.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            let _ = write!(text, ": {cause_text}"); // Writing to a String cannot fail.
+        }
         source = cause.source();
     }
     text

@@ -5,7 +5,7 @@ use hearth_core::{
     Labels, Resources,
     conf::{Conf, keys},
 };
-use std::{net::IpAddr, path::PathBuf, thread};
+use std::{net::IpAddr, path::PathBuf, thread, time::Duration};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 /// The least that a worker offers, however small its machine: one executor of the default size.
@@ -24,6 +24,8 @@ pub struct WorkerOptions {
     pub labels: Labels,
     /// Its directory: logs, shuffle files and scratch of its executors, and its id. Created when it is not there.
     pub work_dir: PathBuf,
+    /// How long the directory of an application that is over stays after its last change.
+    pub app_data_ttl: Duration,
 }
 
 impl Default for WorkerOptions {
@@ -41,6 +43,7 @@ impl WorkerOptions {
             resources: machine_resources(conf.get(&keys::WORKER_MEMORY_RESERVE)),
             labels: Labels::new(),
             work_dir: "work".into(),
+            app_data_ttl: conf.get(&keys::WORKER_CLEANUP_APP_DATA_TTL),
         }
     }
 

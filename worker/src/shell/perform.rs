@@ -13,11 +13,12 @@ use hearth_core::{
     run::{Perform, Performed},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU16, Ordering},
     },
+    time::Duration,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -50,6 +51,7 @@ impl Perform<Effect> for Performer {
             Effect::SpawnExecutor(launch) => self.spawn_executor(launch),
             Effect::Kill { child, hard } => self.kill(&child, if hard { Kill::Hard } else { Kill::Soft }),
             Effect::RemoveApplicationFiles { application } => self.remove_files(application),
+            Effect::RemoveOldApplications { keep, unchanged_for } => self.remove_old(keep, unchanged_for),
             Effect::Log { level, text } => log(level, &text),
             Effect::Exit { code } => {
                 if let Some(exit) = self.exit.take() {
@@ -121,6 +123,18 @@ impl Performer {
         spawn_blocking(move || {
             if let Err(error) = work_dir.remove_application(&application) {
                 tracing::warn!(%application, %error, "files of an application that is over cannot be removed");
+            }
+        });
+    }
+
+    fn remove_old(&self, keep: BTreeSet<ApplicationId>, unchanged_for: Duration) {
+        let work_dir = Arc::clone(&self.work_dir);
+        spawn_blocking(move || {
+            let removed = work_dir.remove_old(&keep, unchanged_for, |error| {
+                tracing::warn!(%error, "an old application's directory cannot be removed");
+            });
+            if removed > 0 {
+                tracing::info!("removed the directories of {removed} applications unchanged for {unchanged_for:?}");
             }
         });
     }

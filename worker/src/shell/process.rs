@@ -1,6 +1,9 @@
 //! Children as processes of this machine.
 
-use super::seat::{ChildSeat, Kill, Launcher};
+use super::{
+    seat::{ChildSeat, Kill, Launcher},
+    work_dir::BLOCK_SERVICE,
+};
 use crate::machine::Child;
 use hearth_core::{
     bootstrap::{BlocksBootstrap, ExecutorBootstrap},
@@ -92,7 +95,7 @@ impl Launcher for ProcessLauncher {
     }
 
     fn start_block_service(&self, bootstrap: BlocksBootstrap, seat: ChildSeat) {
-        let dir = bootstrap.work_dir.join("block-service");
+        let dir = bootstrap.work_dir.join(BLOCK_SERVICE);
         let line = match to_vec(&bootstrap) {
             Ok(line) => line,
             Err(error) => return refuse(seat, format!("its bootstrap cannot be written: {error}")),

@@ -5,21 +5,29 @@
 //! work/worker.lock                      held by the one worker that uses the directory
 //! work/block-service/{stdout,stderr}    the block service's logs
 //! work/<app>/shuffle/                   map outputs, served by the block service; gone with the application
-//! work/<app>/<executor>/{stdout,stderr} logs; kept
+//! work/<app>/<executor>/{stdout,stderr} logs; kept after the application's end, until nothing in work/<app> has
+//!                                       changed for a configured time
 //! work/<app>/<executor>/tmp/            scratch; gone with the application
 //! ```
 
 use super::WorkerError;
 use hearth_core::{ApplicationId, ExecutorId, WallTime, WorkerId};
 use std::{
+    collections::BTreeSet,
     fs::{self, DirBuilder, DirEntry, File, OpenOptions, TryLockError},
     io::{self, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process,
-    sync::atomic::{AtomicU32, Ordering},
-    time::SystemTime,
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
+
+/// The one directory that is no application's.
+pub(super) const BLOCK_SERVICE: &str = "block-service";
 
 /// The directories of one executor.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +42,8 @@ pub(super) struct ExecutorDirs {
 #[derive(Debug)]
 pub(super) struct WorkDir {
     root: PathBuf,
+    /// Held while old directories are removed: one look at a time.
+    cleaning: Mutex<()>,
     _lock: File,
 }
 
@@ -50,7 +60,7 @@ impl WorkDir {
         let path = root.join("worker.lock");
         let lock = OpenOptions::new().create(true).append(true).open(&path).map_err(failed(&path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { root, _lock: lock }),
+            Ok(()) => Ok(Self { root, cleaning: Mutex::new(()), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(WorkerError::WorkDirTaken { path: root }),
             Err(TryLockError::Error(source)) => Err(WorkerError::WorkDir { path, source }),
         }
@@ -98,6 +108,56 @@ impl WorkDir {
         }
         first
     }
+
+    /// Removes the directories of applications in which nothing has changed for a time, but for those to keep. Gives how
+    /// many; what cannot be removed is told and left.
+    pub(super) fn remove_old(
+        &self,
+        keep: &BTreeSet<ApplicationId>,
+        unchanged_for: Duration,
+        mut failed: impl FnMut(io::Error),
+    ) -> usize {
+        let Ok(_one_at_a_time) = self.cleaning.try_lock() else { return 0 };
+        let entries = directories(&self.root).unwrap_or_else(|error| {
+            failed(error);
+            Vec::new()
+        });
+        let mut removed = 0;
+        for entry in entries.iter().filter(|entry| may_go(entry, keep)) {
+            let path = entry.path();
+            match is_unchanged(&path, unchanged_for)
+                .and_then(|old| if old { remove_dir(&path).map(|()| 1) } else { Ok(0) })
+            {
+                Ok(n) => removed += n,
+                Err(error) => failed(error),
+            }
+        }
+        removed
+    }
+}
+
+/// Whether this is the directory of an application that is not to be kept.
+fn may_go(entry: &DirEntry, keep: &BTreeSet<ApplicationId>) -> bool {
+    let name = entry.file_name();
+    let application = name.to_str().filter(|name| *name != BLOCK_SERVICE).and_then(|name| name.parse().ok());
+    application.is_some_and(|application: ApplicationId| !keep.contains(&application))
+}
+
+/// Whether nothing in a directory has changed for a time. Links are not followed.
+fn is_unchanged(path: &Path, time: Duration) -> io::Result<bool> {
+    let metadata = fs::symlink_metadata(path)?;
+    // What is of the future has just been changed, or the clock has: it stays.
+    if metadata.modified()?.elapsed().is_ok_and(|age| age >= time) {
+        if metadata.is_dir() {
+            for entry in fs::read_dir(path)? {
+                if !is_unchanged(&entry?.path(), time)? {
+                    return Ok(false);
+                }
+            }
+        }
+        return Ok(true);
+    }
+    Ok(false)
 }
 
 fn sweep_application(application: &Path) -> io::Result<()> {
@@ -225,6 +285,42 @@ mod tests {
         work.remove_application(&"app-3".parse().unwrap()).unwrap();
         work.sweep().unwrap();
         assert!(!other.shuffle.exists() && other.work.exists());
+    }
+
+    #[test]
+    fn old_directories_of_applications_go_and_nothing_else_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = WorkDir::open(dir.path()).unwrap();
+        work.worker_id("::1", 0).unwrap();
+        let logs: Vec<_> = [app(), "app-2".parse().unwrap(), "app-3".parse().unwrap()]
+            .iter()
+            .map(|id| work.make_executor(id, ExecutorId(0)).unwrap().work.join("stderr"))
+            .collect();
+        for path in [&logs[0], &logs[1], &logs[2], &work.root().join("block-service/stderr")] {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "log").unwrap();
+        }
+        let keep = BTreeSet::from(["app-2".parse().unwrap()]);
+        let hour = Duration::from_secs(3600);
+        let never = |error| panic!("{error}");
+        assert_eq!(work.remove_old(&keep, hour, never), 0, "all of it is new");
+        // One file of the third was written just now, and all else two hours ago.
+        let written = fs::File::options().write(true).open(&logs[2]).unwrap();
+        age(work.root(), SystemTime::now() - 2 * hour);
+        written.set_modified(SystemTime::now()).unwrap();
+        assert_eq!(work.remove_old(&keep, hour, never), 1);
+        assert!(!work.root().join("app-1").exists() && logs[1].exists() && logs[2].exists());
+        assert!(work.root().join("block-service/stderr").exists() && work.root().join("worker-id").exists());
+        assert_eq!(work.remove_old(&BTreeSet::new(), Duration::ZERO, never), 2);
+        assert!(work.root().join("block-service/stderr").exists());
+    }
+
+    /// Makes a directory and all in it as old as this.
+    fn age(path: &Path, time: SystemTime) {
+        if path.is_dir() {
+            fs::read_dir(path).unwrap().for_each(|entry| age(&entry.unwrap().path(), time));
+        }
+        File::open(path).unwrap().set_modified(time).unwrap();
     }
 
     #[test]

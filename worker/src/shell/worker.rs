@@ -44,6 +44,7 @@ impl Worker {
             port: options.port,
             resources: options.resources,
             labels: options.labels,
+            app_data_ttl: options.app_data_ttl,
             ..machine::WorkerOptions::default()
         });
         let performer = Performer {

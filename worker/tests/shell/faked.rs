@@ -81,6 +81,7 @@ async fn a_life_from_the_first_start_to_the_end() {
         resources: Resources::new(4, 4096),
         labels: Labels::from([("zone".into(), vec!["a".into()])]),
         executors: vec![],
+        applications: vec![],
     };
     assert_eq!(registered, expected);
 
@@ -217,4 +218,25 @@ async fn a_restart_keeps_the_id_and_sweeps_what_was_left() {
     let app = bench.dir.path().join("work/app-9");
     assert!(app.join("4/stdout").exists());
     assert!(!app.join("shuffle").exists() && !app.join("4/tmp").exists());
+}
+
+#[tokio::test]
+async fn directories_of_old_applications_are_removed_while_the_worker_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dial, _links) = TestDial::new();
+    let (executors, _executors) = mpsc::unbounded_channel();
+    let (blocks, _blocks) = mpsc::unbounded_channel();
+    let old = dir.path().join("work/app-9");
+    fs::create_dir_all(old.join("4")).unwrap();
+    fs::write(old.join("4/stdout"), "log").unwrap();
+    let options = WorkerOptions { app_data_ttl: Duration::from_millis(1), ..options(dir.path()) };
+    let _worker = Worker::start(options, Arc::new(dial), Arc::new(TestLauncher { executors, blocks })).unwrap();
+    // Nobody tells that they are gone; the worker looks every second.
+    soon(async {
+        while old.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(dir.path().join("work/worker-id").exists());
 }

@@ -50,6 +50,7 @@ fn options(dir: &Path) -> WorkerOptions {
         resources: Resources::new(4, 4096),
         labels: Labels::from([("zone".into(), vec!["a".into()])]),
         work_dir: dir.join("work"),
+        app_data_ttl: Duration::from_secs(3600),
     }
 }
 

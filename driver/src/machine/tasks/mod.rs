@@ -28,6 +28,10 @@ use std::{
 };
 use task_set::{Life, TaskSet};
 
+/// Crashed executors that a task may lose without a failure of its own, when more failures are not allowed anyway: as
+/// many as the master lets fail in a row before it ends an application.
+const MAX_LOSSES: u32 = 10;
+
 /// Where an attempt runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RunningTask {
@@ -304,20 +308,21 @@ impl TaskScheduler {
         Verdict::Again { level: Level::Warn, text }
     }
 
-    /// An executor crashed that had this partition of a live set.
+    /// An executor crashed that had this partition of a live set; `how` continues "its executor …".
     ///
-    /// When it had started, that is a failure like any other. When it had not, it is none; but the word that it had may
-    /// have died with the executor, so that even this ends: at twice the limit.
-    pub(super) fn crashed(&mut self, suspect: Suspect, text: &str, place: &Place) -> Verdict {
+    /// When the task had started and the crash was the executor's own doing, that is a failure like any other. When it
+    /// had not, or somebody else ended the executor, it is none; but the word that it had started may have died with the
+    /// executor, and the kernel may kill whatever runs this task for its memory, so that even this ends.
+    pub(super) fn crashed(&mut self, suspect: Suspect, own_fault: bool, how: String, place: &Place) -> Verdict {
         let Suspect { set: key, partition, started } = suspect;
-        let failure = TaskFailure::Transient(format!("its executor died: {text}"));
-        if started {
+        if started && own_fault {
+            let failure = TaskFailure::Transient(format!("its executor {how}"));
             return self.blame(key, partition, failure, place);
         }
-        let limit = self.max_failures.saturating_mul(2);
+        let limit = MAX_LOSSES.max(self.max_failures);
         let Some(set) = self.live(key) else { return Verdict::None };
-        let crashes = set.count_crash(partition);
-        if crashes < limit { Verdict::None } else { set.abort(key, partition, crashes, failure, place) }
+        let losses = set.count_loss(partition);
+        if losses < limit { Verdict::None } else { set.give_up(key, partition, losses, how, place) }
     }
 
     fn live(&mut self, key: SetKey) -> Option<&mut TaskSet> {

@@ -4,7 +4,11 @@
 //!            launched                  succeeded
 //!  pending ───────────> running ───────────────────> gone
 //!     ^                    │
-//!     └────────────────────┘ failed (counted), killed by somebody else (counted), lost with its executor (not counted)
+//!     └────────────────────┘ failed, or killed and not by us                       counted: spark.task.maxFailures
+//!                            its executor crashed, and it had started              counted likewise
+//!                            its executor crashed before, or somebody else ended
+//!                            it (SIGKILL, SIGTERM)                                 counted as a loss: ten
+//!                            its executor or worker left, was removed, went silent not counted
 //! ```
 //!
 //! A running task that is told to end becomes a *stray*: its partition no longer counts as running, its slot does.
@@ -66,8 +70,8 @@ pub(crate) struct TaskSet {
     launches: BTreeMap<u32, u32>,
     /// Counted failures so far, by partition.
     failures: BTreeMap<u32, u32>,
-    /// Crashes of executors that had it and had not said that it started, by partition.
-    crashes: BTreeMap<u32, u32>,
+    /// Crashes of executors that had it for which it is not to blame, by partition.
+    losses: BTreeMap<u32, u32>,
 }
 
 impl TaskSet {
@@ -83,7 +87,7 @@ impl TaskSet {
             strays: BTreeSet::new(),
             launches: BTreeMap::new(),
             failures: BTreeMap::new(),
-            crashes: BTreeMap::new(),
+            losses: BTreeMap::new(),
         }
     }
 
@@ -134,11 +138,11 @@ impl TaskSet {
         *failures
     }
 
-    /// Counts the crash of an executor on which it may or may not have started; gives the count.
-    pub(crate) fn count_crash(&mut self, partition: u32) -> u32 {
-        let crashes = self.crashes.entry(partition).or_default();
-        *crashes += 1;
-        *crashes
+    /// Counts the crash of an executor for which it is not to blame; gives the count.
+    pub(crate) fn count_loss(&mut self, partition: u32) -> u32 {
+        let losses = self.losses.entry(partition).or_default();
+        *losses += 1;
+        *losses
     }
 
     pub(crate) fn retire(&mut self) {
@@ -160,6 +164,14 @@ impl TaskSet {
         let (stage, name, failure) = (key.stage, self.name.clone(), Box::new(failure));
         let Place { executor, host } = place.clone();
         let failure = JobFailure::TaskFailed { stage, name, partition, attempts, executor, host, failure };
+        Verdict::Abort { job: key.job, failure }
+    }
+
+    /// The end of the job, because this partition lost so many executors.
+    pub(crate) fn give_up(&self, key: SetKey, partition: u32, losses: u32, reason: String, place: &Place) -> Verdict {
+        let (stage, name) = (key.stage, self.name.clone());
+        let Place { executor, host } = place.clone();
+        let failure = JobFailure::TaskLost { stage, name, partition, losses, executor, host, reason };
         Verdict::Abort { job: key.job, failure }
     }
 

@@ -99,7 +99,7 @@ impl World {
                 executor: ExecutorId(id),
                 state: ExecutorState::Failed,
                 message: "crash".into(),
-                exit_code: Some(134),
+                exit_code: Some(if self.chance.one_in(3) { 137 } else { 134 }),
             },
             _ => AppDown::ExecutorChanged {
                 executor: ExecutorId(id),

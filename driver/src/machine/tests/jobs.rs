@@ -168,13 +168,28 @@ fn tasks_wait_for_executors_that_come_later() {
     let mut c = cluster();
     c.submit(1, vec![stage(2, &[])]);
     c.expect(&["j1 s0.0: 0 run, 0 of 2"]);
-    c.pass(10_000_000);
+    c.pass(29_999);
     c.expect(&[]);
     c.join(4, 1);
     c.expect(&["x4 launch #0 s0.0p0", "j1 s0.0: 1 run, 0 of 2"]);
     c.succeed_all([0, 1]);
     assert_eq!(c.take().last().unwrap(), "x4 forget 1 payloads, [], []");
     c.release(1);
+    c.driver.assert_empty();
+}
+
+/// Nobody can be asked for one, and none comes.
+#[test]
+fn tasks_do_not_wait_for_ever_for_executors_that_nobody_sends() {
+    let mut c = cluster();
+    c.submit(1, vec![stage(2, &[])]);
+    c.pass(30_000);
+    c.expect(&[
+        "j1 s0.0: 0 run, 0 of 2",
+        "j1 s0.0: 0 run, 0 of 2 over",
+        "j1 failed: the application has no executor, and there was none to be had for 30 s: there is no master to ask for \
+         more",
+    ]);
     c.driver.assert_empty();
 }
 

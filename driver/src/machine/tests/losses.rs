@@ -206,7 +206,7 @@ fn a_poison_task_fails_its_job_after_four_executors() {
     assert_eq!(
         lines.last().unwrap(),
         "j1 failed: task 0 of stage 0 (1 tasks of []) failed 4 times, which is the limit (spark.task.maxFailures); the \
-         last time on executor 4 at h4: its executor died: gone (exit code 134)"
+         last time on executor 4 at h4: its executor died of signal 6 (exit code 134)"
     );
     c.driver.assert_empty();
 }
@@ -216,7 +216,7 @@ fn a_task_that_had_not_started_is_blamed_for_crashes_at_last() {
     let mut c = with_master(&[]);
     c.submit(1, vec![stage(1, &[])]);
     c.take();
-    for id in 1..=7 {
+    for id in 1..=9 {
         c.join(id, 1);
         c.take();
         c.master_says(over(id, ExecutorState::Failed, Some(134)));
@@ -227,11 +227,69 @@ fn a_task_that_had_not_started_is_blamed_for_crashes_at_last() {
         ]);
     }
     // What it could say may have died with each of them.
-    c.join(8, 1);
+    c.join(10, 1);
     c.take();
-    c.master_says(over(8, ExecutorState::Failed, Some(134)));
-    assert!(c.take().last().unwrap().starts_with("j1 failed: task 0 of stage 0 (1 tasks of []) failed 8 times"));
+    c.master_says(over(10, ExecutorState::Failed, Some(134)));
+    assert_eq!(
+        c.take().last().unwrap(),
+        "j1 failed: task 0 of stage 0 (1 tasks of []) lost its executor 10 times, which is the limit; the last time \
+         executor 10 at h10, which died of signal 6 (exit code 134)"
+    );
     c.driver.assert_empty();
+}
+
+/// What an operator or the kernel kills is a loss and no failure of the task, but not for ever.
+#[test]
+fn executors_that_others_end_are_losses_of_which_there_may_be_ten() {
+    let mut c = with_master(&[]);
+    c.submit(1, vec![stage(1, &[])]);
+    for id in 1..=10 {
+        c.take();
+        c.join(id, 1);
+        c.start(u64::from(id) - 1);
+        c.take();
+        let code = if id % 2 == 0 { 137 } else { 143 };
+        c.master_says(over(id, ExecutorState::Failed, Some(code)));
+        if id < 10 {
+            c.expect(&[
+                &format!("Warn: executor {id} is FAILED (exit code {code}): gone"),
+                &format!("x{id} close"),
+                "j1 s0.0: 0 run, 0 of 1",
+            ]);
+        }
+    }
+    assert_eq!(
+        c.take().last().unwrap(),
+        "j1 failed: task 0 of stage 0 (1 tasks of []) lost its executor 10 times, which is the limit; the last time \
+         executor 10 at h10, which died of signal 9 (exit code 137)"
+    );
+    c.driver.assert_empty();
+}
+
+/// The end of its log follows the exit code, and is said once, however many tasks it had.
+#[test]
+fn what_a_crashed_executor_said_last_is_told_once() {
+    let mut c = with_master(&[2]);
+    c.submit(1, vec![stage(2, &[])]);
+    c.start(0);
+    c.start(1);
+    c.take();
+    let message = "Exited with error status 3; the end of its log:\nout of luck".into();
+    let state = ExecutorState::Failed;
+    c.master_says(AppDown::ExecutorChanged { executor: ExecutorId(1), state, message, exit_code: Some(3) });
+    let failed = |task| {
+        format!(
+            "Warn: task {task} of stage 0 (2 tasks of []) failed on executor 1 at h1, failure 1 of 4: its executor \
+             ended with exit code 3"
+        )
+    };
+    c.expect(&[
+        "Warn: executor 1 is FAILED (exit code 3): Exited with error status 3; the end of its log:\nout of luck",
+        "x1 close",
+        &failed(0),
+        &failed(1),
+        "j1 s0.0: 0 run, 0 of 2",
+    ]);
 }
 
 #[test]

@@ -77,10 +77,24 @@ fn a_master_that_does_not_answer_is_not_waited_for() {
     c.pass(9_999);
     c.expect(&[]);
     c.pass(1);
-    let error = "no master at 127.0.0.1:7077: it has not answered yet (tried 1 times); is it running, and is the address right?";
+    let error =
+        "no master at 127.0.0.1:7077: it has not answered yet (tried once); is it running, and is the address right?";
     c.expect(&[&format!("Info: {error}"), "j1 s0.0: 0 run, 0 of 1 over", &format!("j1 failed: {error}")]);
     c.send(opened(0));
     c.expect(&["close master link 0"]);
+}
+
+/// The try that is under way is one.
+#[test]
+fn tries_are_counted_when_they_begin() {
+    let mut c = Cluster::new(options());
+    c.pass(0);
+    c.pass(5_000);
+    c.send(Event::MasterDialFailed { reason: "no answer within 5 s".into(), jitter: 0 });
+    c.pass(250);
+    c.take();
+    c.pass(4_750);
+    c.expect(&["Info: no master at 127.0.0.1:7077: no answer within 5 s (tried twice); is it running, and is the address right?"]);
 }
 
 #[test]
@@ -215,7 +229,7 @@ fn when_every_executor_is_gone_jobs_wait_a_grace_and_then_fail() {
     let lines = c.take();
     assert_eq!(
         lines.last().unwrap(),
-        "j1 failed: every executor of the application is gone, and there was no other for 30 s: no workers"
+        "j1 failed: the application has no executor, and there was none to be had for 30 s: no workers"
     );
     c.driver.assert_empty();
     // The application lives: with an executor, another job runs.
@@ -236,9 +250,63 @@ fn with_the_master_gone_too_the_grace_runs_as_well() {
     c.pass(30_000);
     assert_eq!(
         c.take().last().unwrap(),
-        "j1 failed: every executor of the application is gone, and there was no other for 30 s: the master at \
+        "j1 failed: the application has no executor, and there was none to be had for 30 s: the master at \
          127.0.0.1:7077 cannot be reached: it closed the connection"
     );
+    c.driver.assert_empty();
+}
+
+/// Whether the first executor ever came makes no difference once there is nobody to ask for one.
+#[test]
+fn a_master_that_goes_before_the_first_executor_ends_the_wait() {
+    let mut c = registered(options());
+    c.submit(1, vec![stage(1, &[])]);
+    c.master_says(AppDown::Waiting { reason: "no workers".into() });
+    c.pass(3_600_000);
+    assert!(!c.take().iter().any(|line| line.contains("failed")));
+    c.send(Event::MasterLinkClosed { link: LinkId(0), jitter: 0 });
+    // It is back in time and says nothing, then goes for good.
+    c.pass(29_999);
+    c.send(opened(1));
+    c.send(Event::MasterSaid { link: LinkId(1), message: taken("app-1", 3) });
+    c.pass(60_000);
+    assert!(!c.take().iter().any(|line| line.contains("failed")));
+    c.send(Event::MasterLinkClosed { link: LinkId(1), jitter: 0 });
+    for _ in 0..3 {
+        c.pass(9_999);
+        c.send(Event::MasterDialFailed { reason: "Connection refused".into(), jitter: 1000 });
+    }
+    assert!(!c.take().iter().any(|line| line.contains("failed")));
+    c.pass(3);
+    assert_eq!(
+        c.take().last().unwrap(),
+        "j1 failed: the application has no executor, and there was none to be had for 30 s: the master at \
+         127.0.0.1:7077 cannot be reached: Connection refused"
+    );
+    c.driver.assert_empty();
+}
+
+#[test]
+fn a_master_that_forgot_the_application_says_to_run_it_again() {
+    let mut c = registered(options());
+    c.join(1, 1);
+    c.submit(1, vec![stage(1, &[])]);
+    c.send(Event::MasterLinkClosed { link: LinkId(0), jitter: 0 });
+    c.pass(250);
+    c.send(opened(1));
+    c.take();
+    let refusal = Refusal::UnknownApplication("app-1".parse().unwrap());
+    c.send(Event::MasterSaid { link: LinkId(1), message: AppDown::Refused(refusal) });
+    let error = "the master at 127.0.0.1:7077 knows nothing of app-1: it was restarted, or gave the application up while \
+                 it heard nothing from it; run it again";
+    c.expect(&[
+        &format!("Info: {error}"),
+        "close master link 1",
+        &format!("x1 stop: {error}"),
+        "x1 close",
+        "j1 s0.0: 0 run, 0 of 1 over",
+        &format!("j1 failed: {error}"),
+    ]);
     c.driver.assert_empty();
 }
 

@@ -3,14 +3,14 @@
 use super::{Said, chain, executor, fake::output, in_process};
 use crate::{
     machine::{JobFailure, JobNews},
-    shell::Error,
+    shell::{Error, StageProgress},
 };
 use hearth_core::{
     ApplicationState, JobId, Payload, Refusal, ShuffleId, StageId, TaskId,
     client::DriverClient,
     messages::task::{ResultBlock, TaskFailure, TaskNews},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 #[tokio::test]
 async fn a_job_runs_to_its_results() {
@@ -38,7 +38,8 @@ async fn a_job_runs_to_its_results() {
         stages.iter().map(|s| (s.id, s.done, s.over)).collect::<Vec<_>>(),
         [(StageId(0), 3, true), (StageId(1), 2, true)]
     );
-    assert_eq!(stages[1].to_string(), "stage 1: 2/2 tasks: stage 1");
+    let last = StageProgress { elapsed: Duration::from_millis(1500), ..stages[1].clone() };
+    assert_eq!(last.to_string(), "stage 1: 2/2 tasks in 1.500 s: stage 1");
     while heard.recv().await.unwrap() != (Said::Forget { shuffles: 1 }) {}
     driver.stop(ApplicationState::Finished, "done").await;
     assert_eq!(heard.recv().await, Some(Said::Stopped("done".into())));

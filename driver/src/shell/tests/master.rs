@@ -18,7 +18,12 @@ use hearth_proto::v1::{
     application_link_server::{ApplicationLink, ApplicationLinkServer},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    sync::mpsc,
+    task::JoinHandle,
+};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
@@ -105,6 +110,35 @@ async fn no_master_is_one_clear_error() {
     let text = failure.to_string();
     assert!(text.starts_with(&format!("no master at {address}: Connection refused")), "{text}");
     driver.stop(ApplicationState::Failed, "no master").await;
+}
+
+/// The commonest mistake: the address of the pages for people, or of another service.
+#[tokio::test]
+async fn what_is_no_master_is_said_to_be_something_else() {
+    let http = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let pages = Address { host: "127.0.0.1".into(), port: http.local_addr().unwrap().port() };
+    let server = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = http.accept().await.unwrap();
+            let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            // A client that has gone already is as good as one that reads this.
+            let _ = stream.write_all(answer).await;
+            let _ = stream.read(&mut [0; 1024]).await;
+        }
+    });
+    let other = DriverHandle::start(ShellOptions::default()).await.unwrap();
+    let links = Address { host: "127.0.0.1".into(), port: other.port().unwrap() };
+    for address in [pages, links] {
+        let driver = DriverHandle::start(options(vec![address.clone()])).await.unwrap();
+        let mut job = driver.submit(chain(&[1])).await.unwrap();
+        let Some(JobNews::Over(Err(failure))) = job.next().await else { panic!("an end") };
+        let (text, start) = (failure.to_string(), format!("no master at {address}: something else listens there; "));
+        assert!(text.starts_with(&start), "{text}");
+
+        driver.stop(ApplicationState::Failed, "no master").await;
+    }
+    other.stop(ApplicationState::Finished, "done").await;
+    server.abort();
 }
 
 #[tokio::test]

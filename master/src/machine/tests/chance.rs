@@ -22,6 +22,8 @@ impl Chance {
 #[derive(Default)]
 struct World {
     workers: BTreeMap<u64, BTreeMap<(ApplicationId, ExecutorId), Resources>>,
+    /// Applications of which files lie on a worker.
+    files: BTreeMap<u64, BTreeSet<ApplicationId>>,
     worker_links: BTreeMap<u64, u64>,
     drivers: BTreeMap<u64, Option<ApplicationId>>,
     closed: BTreeSet<u64>,
@@ -32,23 +34,37 @@ struct World {
 }
 
 impl World {
+    fn register(&mut self, bench: &mut Bench, link: u64, worker: u64, executors: Vec<LiveExecutor>) -> Vec<Effect> {
+        self.worker_links.insert(link, worker);
+        let applications = self.files.entry(worker).or_default().iter().cloned().collect();
+        let registration = WorkerRegistration { executors, applications, ..registration(worker, CORES) };
+        bench.worker_says(link, WorkerUp::Register(registration))
+    }
+
     fn link(&mut self) -> u64 {
         self.links += 1;
         self.links
     }
 
-    fn absorb(&mut self, fx: Vec<Effect>) {
+    fn absorb(&mut self, bench: &mut Bench, fx: Vec<Effect>) {
         for effect in fx {
             match effect {
                 Effect::ToWorker { link: LinkId(link), message: WorkerDown::LaunchExecutor(launch) } => {
                     let worker = self.worker_links[&link];
                     let key = (launch.application, launch.executor);
                     assert!(self.granted.insert(key.clone()), "{key:?} was granted twice");
+                    self.files.entry(worker).or_default().insert(key.0.clone());
                     let there = self.workers.get_mut(&worker).unwrap();
                     there.insert(key, launch.resources);
                     let cores: u32 = there.values().map(|resources| resources.cores).sum();
                     assert!(cores <= CORES, "worker {worker} really runs {cores} of {CORES} cores");
                     self.grants += 1;
+                }
+                Effect::ToWorker { link: LinkId(link), message: WorkerDown::ApplicationFinished { application } } => {
+                    let active = bench.status().active;
+                    let is_over = active.iter().all(|view| view.id != application);
+                    assert!(is_over, "{application} is said to be over and is not");
+                    self.files.entry(self.worker_links[&link]).or_default().remove(&application);
                 }
                 Effect::ToApplication { link: LinkId(link), message } => {
                     assert!(!self.closed.contains(&link), "said on a closed link: {message:?}");
@@ -85,8 +101,7 @@ fn random_step(chance: &mut Chance, world: &mut World, bench: &mut Bench) {
                     state: ExecutorState::Running,
                 };
             let executors = executors.map(live).collect();
-            world.worker_links.insert(link, n);
-            bench.worker_says(link, WorkerUp::Register(WorkerRegistration { executors, ..registration(n, CORES) }))
+            world.register(bench, link, n, executors)
         }
         2 | 3 => match chance.one(&worker_links) {
             Some(link) => bench.worker_says(link, WorkerUp::Heartbeat),
@@ -155,7 +170,7 @@ fn random_step(chance: &mut Chance, world: &mut World, bench: &mut Bench) {
         }
         _ => bench.wait([1, 100, 2000, 10_000, 61_000][chance.below(5)]),
     };
-    world.absorb(fx);
+    world.absorb(bench, fx);
 }
 
 #[test]
@@ -171,14 +186,20 @@ fn random_events_break_no_invariant_and_leave_nothing_behind() {
         for link in world.drivers.keys().copied().collect::<Vec<_>>() {
             let fx = bench.driver_link_closes(link);
             world.closed.insert(link);
-            world.absorb(fx);
+            world.absorb(&mut bench, fx);
         }
         for link in world.worker_links.keys().copied().collect::<Vec<_>>() {
             let fx = bench.worker_link_closes(link);
-            world.absorb(fx);
+            world.absorb(&mut bench, fx);
         }
         bench.wait(61_000);
         bench.master.assert_empty();
+        for n in world.files.keys().copied().collect::<Vec<_>>() {
+            let link = world.link();
+            let fx = world.register(&mut bench, link, n, Vec::new());
+            world.absorb(&mut bench, fx);
+        }
+        assert!(world.files.values().all(BTreeSet::is_empty), "files are left: {:?}", world.files);
         (grants, ended) = (grants + world.grants, ended + world.ended);
     }
     assert!(grants > 1_500 && ended > 300, "only {grants} grants and {ended} ends: this tests nothing");

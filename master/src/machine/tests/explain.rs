@@ -119,11 +119,58 @@ fn workers_executors_and_ended_applications_are_explained_and_strangers_are_not(
         bench.explain(app.as_str()).unwrap(),
         format!(
             "{app} \"first\\n\" is over: FAILED\n  bad\\u{{7}}\n  executor 0 on worker-10 is still ending and holds 1 \
-             core, 1024 MiB\n  executor 2 on worker-10 is still ending and holds 1 core, 1024 MiB\n"
+             core, 1024 MiB\n  executor 2 on worker-10 is still ending and holds 1 core, 1024 MiB\n  executor 1 on \
+             worker-10: FAILED: no such file\\n\\u{{1b}}[31mred\n"
         )
     );
+    bench.worker_says(10, reports(&app, 0, ExecutorState::Killed, Some(143)));
+    bench.worker_says(10, reports(&app, 2, ExecutorState::Exited, Some(0)));
+    assert_eq!(
+        bench.explain(app.as_str()).unwrap(),
+        format!(
+            "{app} \"first\\n\" is over: FAILED\n  bad\\u{{7}}\n  executor 1 on worker-10: FAILED: no such \
+             file\\n\\u{{1b}}[31mred\n  executor 0 on worker-10: KILLED: it is KILLED\n  executor 2 on worker-10: \
+             EXITED: it is EXITED\n"
+        )
+    );
+    assert_eq!(bench.explain(&executor(2)).unwrap(), format!("{app}/2 on worker-10 is over: EXITED\n  it is EXITED\n"));
     for unknown in ["", "x", "../../etc/passwd", "app-1/x", &executor(7), &"y".repeat(500)] {
         let shown = unknown.chars().take(200).collect();
         assert_eq!(bench.explain(unknown), Err(Refusal::UnknownId(shown)));
     }
+}
+
+#[test]
+fn an_executor_whose_end_is_forgotten_is_told_from_one_that_never_was() {
+    let mut bench = Bench::new();
+    bench.has_worker(10, 1);
+    let (app, _) = bench.has_application(1, spec("first"));
+    // Killed ones are no failures: each is replaced at once.
+    for n in 0..=10 {
+        bench.worker_says(10, reports(&app, n, ExecutorState::Killed, Some(143)));
+    }
+    let forgotten = format!("{app}/0 is over; how it ended is forgotten, later ones are remembered\n");
+    let remembered = format!("{app}/1 on worker-10 is over: KILLED\n  it is KILLED\n");
+    for over in [false, true] {
+        if over {
+            bench.driver_says(1, AppUp::Unregister { state: ApplicationState::Finished, message: String::new() });
+        }
+        assert_eq!(bench.explain(&format!("{app}/0")).unwrap(), forgotten);
+        assert_eq!(bench.explain(&format!("{app}/1")).unwrap(), remembered);
+        let never = format!("{app}/12");
+        assert_eq!(bench.explain(&never), Err(Refusal::UnknownId(never.clone())));
+    }
+}
+
+#[test]
+fn workers_that_were_stopped_are_told_apart_from_those_that_died() {
+    let mut bench = Bench::new();
+    bench.has_worker(10, 1);
+    bench.has_worker(11, 1);
+    bench.worker_says(10, WorkerUp::Leaving { reason: "SIGTERM".into() });
+    bench.wait(60_000);
+    let (app, fx) = bench.has_application(1, spec("first"));
+    let reason = "no worker is alive (1 dead, 1 stopped); start one with `hearth worker` and the master's URL";
+    assert_eq!(fx, [waiting(1, reason)]);
+    assert_eq!(wait_line(&mut bench, &app), format!("it waits: {reason}"));
 }

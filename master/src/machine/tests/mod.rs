@@ -111,6 +111,7 @@ fn registration(n: u64, cores: u32) -> WorkerRegistration {
         resources: Resources::new(cores, u64::from(cores) * 1024),
         labels: [("zone".to_owned(), vec!["a".to_owned()])].into(),
         executors: Vec::new(),
+        applications: Vec::new(),
     }
 }
 

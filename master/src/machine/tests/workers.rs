@@ -162,7 +162,8 @@ fn a_worker_that_does_not_come_back_is_dead_and_its_work_goes_elsewhere() {
 
     // When it returns after its application's end, it is told to forget what it holds of it.
     bench.driver_says(1, AppUp::Unregister { state: ApplicationState::Finished, message: String::new() });
-    let back = bench.worker_says(20, WorkerUp::Register(registration(10, 2)));
+    let listed = WorkerRegistration { applications: vec![app.clone()], ..registration(10, 2) };
+    let back = bench.worker_says(20, WorkerUp::Register(listed));
     assert_eq!(back[3..], [forget(20, &app)]);
 }
 
@@ -179,12 +180,41 @@ fn a_worker_that_leaves_is_gone_at_once_and_what_it_still_says_is_ignored() {
             info(&format!("worker-10 is given up with 1 executor: {reason}")),
             changed(1, 0, ExecutorState::Lost, &format!("its worker worker-10 is gone: {reason}"), None),
             to_driver(1, AppDown::WorkerRemoved { worker: worker_id(10), reason: reason.into() }),
-            waiting(1, "no worker is alive (1 dead); start one with `hearth worker` and the master's URL"),
+            waiting(1, "no worker is alive (1 stopped); start one with `hearth worker` and the master's URL"),
         ]
     );
     assert_eq!(bench.worker_says(10, reports(&app, 0, ExecutorState::Killed, Some(143))), NONE);
     assert_eq!(bench.worker_says(10, WorkerUp::Heartbeat), NONE);
     assert_eq!(bench.worker_link_closes(10), NONE);
+}
+
+#[test]
+fn a_master_that_knows_nothing_of_an_application_says_that_it_is_over() {
+    let mut bench = Bench::new();
+    let (app, _) = bench.has_application(1, ApplicationSpec { max_executors: Some(0), ..spec("known") });
+    let (lives, idle) = (app_id(7), app_id(8));
+    let worker = WorkerRegistration {
+        executors: vec![live(&lives, 0, 1, ExecutorState::Running), live(&lives, 1, 1, ExecutorState::Launching)],
+        applications: vec![app.clone(), lives.clone(), idle.clone()],
+        ..registration(10, 4)
+    };
+    let fx = bench.worker_says(10, WorkerUp::Register(worker.clone()));
+    let unknown = "the master does not know it";
+    assert_eq!(
+        fx[2..],
+        [
+            to_worker(10, registered()),
+            kill(10, &lives, 0, unknown),
+            kill(10, &lives, 1, unknown),
+            forget(10, &lives),
+            forget(10, &idle),
+        ]
+    );
+    // What it was told on a link that broke it is told again; what is not over it keeps.
+    bench.worker_link_closes(10);
+    let back = WorkerRegistration { executors: Vec::new(), applications: vec![app, idle.clone()], ..worker };
+    let fx = bench.worker_says(11, WorkerUp::Register(back));
+    assert_eq!(fx, [info("worker-10 is back"), to_worker(11, registered()), forget(11, &idle)]);
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn an_end_without_a_link_is_reported_once_there_is_one() {
     // The link breaks before it must have arrived: it is said again.
     bench.close();
     bench.pass(Duration::from_millis(200));
-    assert_eq!(bench.open(), [bench.up(register(vec![]))]);
+    assert_eq!(bench.open(), [bench.up(register_keeping(vec![], vec![app()]))]);
     assert_eq!(bench.said(taken(1)), [registered.clone(), bench.up(report)]);
     // The link lives for a minute and more: it must have arrived.
     for _ in 0..4 {
@@ -203,4 +203,57 @@ fn the_files_of_an_application_without_executors_go_at_once() {
     assert_eq!(bench.said(finished()), gone);
     assert_eq!(bench.said(finished()), gone);
     bench.nothing_left();
+}
+
+#[test]
+fn files_are_kept_and_listed_until_the_master_says_that_the_application_is_over() {
+    let mut bench = Bench::running();
+    bench.event(exited(child(0), 0, ""));
+    // No executor lives, but others may read what it wrote.
+    let again = |bench: &mut Bench, term, listed: Vec<ApplicationId>| {
+        bench.close();
+        bench.pass(3 * SECOND);
+        assert_eq!(bench.open(), [bench.up(register_keeping(vec![], listed))]);
+        bench.said(taken(term));
+    };
+    again(&mut bench, 1, vec![app()]);
+    // Another master, which has never heard of it.
+    again(&mut bench, 2, vec![app()]);
+    assert_eq!(bench.said(finished()), [info("app-1 is over"), Effect::RemoveApplicationFiles { application: app() }]);
+    again(&mut bench, 2, vec![]);
+    bench.nothing_left();
+}
+
+#[test]
+fn an_application_that_is_over_is_not_listed_while_its_executors_end() {
+    let mut bench = Bench::running();
+    bench.said(finished());
+    bench.close();
+    bench.pass(Duration::from_millis(100));
+    assert_eq!(bench.open(), [bench.up(register_keeping(vec![live(0, 2, ExecutorState::Running)], vec![]))]);
+    bench.said(taken(2));
+    // A master that does not know it says so, which changes nothing.
+    assert_eq!(bench.said(finished()), [info("app-1 is over")]);
+    let fx = bench.event(exited(child(0), 143, ""));
+    assert_eq!(fx[2..], [Effect::RemoveApplicationFiles { application: app() }]);
+    bench.nothing_left();
+}
+
+#[test]
+fn old_directories_are_looked_for_every_hour_but_not_those_of_applications_that_may_go_on() {
+    let looks = |bench: &mut Bench| -> Vec<Effect> {
+        let mut fx = bench.pass(3600 * SECOND);
+        fx.retain(|effect| matches!(effect, Effect::RemoveOldApplications { .. }));
+        fx
+    };
+    let look = |keep: &[ApplicationId]| {
+        let unchanged_for = Duration::from_secs(7 * 24 * 3600);
+        [Effect::RemoveOldApplications { keep: keep.iter().cloned().collect(), unchanged_for }]
+    };
+    let mut bench = Bench::running();
+    assert_eq!(looks(&mut bench), look(&[app()]));
+    bench.event(exited(child(0), 0, ""));
+    assert_eq!(looks(&mut bench), look(&[app()]));
+    bench.said(finished());
+    assert_eq!(looks(&mut bench), look(&[]));
 }

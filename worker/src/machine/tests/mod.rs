@@ -190,7 +190,13 @@ fn changed(id: u32, state: ExecutorState, message: &str, exit_code: Option<i32>)
     }
 }
 
+/// A registration of a worker that keeps no files but those of the executors that live.
 fn register(executors: Vec<LiveExecutor>) -> WorkerUp {
+    let applications = if executors.is_empty() { vec![] } else { vec![app()] };
+    register_keeping(executors, applications)
+}
+
+fn register_keeping(executors: Vec<LiveExecutor>, applications: Vec<ApplicationId>) -> WorkerUp {
     WorkerUp::Register(WorkerRegistration {
         version: hearth_core::messages::VERSION.into(),
         worker: "worker-1".parse().unwrap(),
@@ -198,6 +204,7 @@ fn register(executors: Vec<LiveExecutor>) -> WorkerUp {
         resources: Resources::new(4, 4096),
         labels: Labels::new(),
         executors,
+        applications,
     })
 }
 

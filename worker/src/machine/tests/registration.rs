@@ -89,7 +89,7 @@ fn a_silent_master_is_left() {
     // Late news of the link that was closed.
     assert_eq!(bench.said(taken(1)), []);
     assert_eq!(bench.close(), []);
-    assert_eq!(bench.pass(3600 * SECOND), [], "a dial is under way, and bounded by the shell");
+    assert_eq!(bench.pass(3500 * SECOND), [], "a dial is under way, and bounded by the shell");
 }
 
 #[test]
