@@ -223,7 +223,7 @@ pub(super) fn failures() -> Vec<TaskFailure> {
             TaskFailure::Transient("connection reset".into()),
             TaskFailure::Panicked("index out of bounds".into()),
             TaskFailure::OutOfMemory("wanted 1 GiB".into()),
-            TaskFailure::Disk { path: "/work/x".into(), message: "no space left".into() },
+            TaskFailure::Disk { path: "/srv/x".into(), message: "no space left".into() },
             TaskFailure::FetchFailed {
                 shuffle: ShuffleId(3),
                 map_partition: 999_999,

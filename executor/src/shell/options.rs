@@ -112,8 +112,8 @@ mod tests {
             resources: Resources::new(2, 1024),
             driver_url: "http://127.0.0.1:1".into(),
             block_service: Address { host: "127.0.0.1".into(), port },
-            shuffle_dir: "/work/app-1/shuffle".into(),
-            work_dir: "/work/app-1/3".into(),
+            shuffle_dir: "/srv/app-1/shuffle".into(),
+            work_dir: "/srv/app-1/3".into(),
             conf: conf.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         }
     }
@@ -123,13 +123,13 @@ mod tests {
         let options = |conf: &[(&str, &str)], port| ShellOptions::from_bootstrap(bootstrap(conf, port)).unwrap();
         let service = options(&[], 7000);
         assert!(!service.serve);
-        assert_eq!(service.output_dir(), PathBuf::from("/work/app-1/shuffle"));
+        assert_eq!(service.output_dir(), PathBuf::from("/srv/app-1/shuffle"));
         let own = options(&[("spark.shuffle.service.enabled", "false")], 7000);
         assert!(own.serve);
-        assert_eq!(own.output_dir(), PathBuf::from("/work/app-1/3/blocks"));
+        assert_eq!(own.output_dir(), PathBuf::from("/srv/app-1/3/blocks"));
         let local = options(&[("spark.shuffle.service.enabled", "false")], 0);
         assert!(!local.serve, "local mode has no servers");
-        assert_eq!(local.spill_dir(), PathBuf::from("/work/app-1/3/tmp"));
+        assert_eq!(local.spill_dir(), PathBuf::from("/srv/app-1/3/tmp"));
     }
 
     #[test]
