@@ -30,7 +30,7 @@ impl TestCluster {
         Self::start_logging(cores, None)
     }
 
-    /// The same; block services and executors log each request for blocks, which [`Traffic`] reads.
+    /// The same; block services and executors log each request for blocks, which [`Traffic`](super::Traffic) reads.
     pub fn start_logging_blocks(cores: &[u32]) -> Self {
         Self::start_logging(cores, Some("info,hearth_blocks=debug"))
     }
