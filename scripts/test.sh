@@ -25,13 +25,13 @@ for crate in master worker driver executor; do
 done
 
 step "lints"
-cargo clippy --quiet --workspace --all-targets -- --deny warnings
+cargo clippy --quiet --workspace --all-targets --features hearth-integration/sql -- --deny warnings
 
 step "build"
-cargo build --quiet --workspace --all-targets
+cargo build --quiet --workspace --all-targets --features hearth-integration/sql
 
 step "tests"
-cargo test --quiet --workspace
+cargo test --quiet --workspace --features hearth-integration/sql
 
 step "docs"
 RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --workspace --no-deps --document-private-items

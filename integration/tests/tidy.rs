@@ -21,7 +21,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("hearth-driver", 3),
     ("hearth-executor", 3),
     ("hearth", 4),
-    ("hearth-integration", 4),
+    ("hearth-integration", 5),
 ];
 
 /// Words that bring the world into a machine, and what to do instead.
@@ -104,7 +104,6 @@ fn broken_floors(tree: &Tree) -> Vec<String> {
             broken.push(format!("{path}: {name} stands on no floor; give it one in the tidy test"));
             continue;
         };
-        // The simulation and the tests look at everything but the binary's package.
         for dependency in hearth_dependencies(manifest) {
             match floor(&dependency) {
                 Some(below) if below < own => {}
