@@ -69,7 +69,7 @@ fn a_profile_says_where_the_time_goes() {
     let run = bench(dir.path(), &["--profile", "3", "--master", "local[2]"]);
     let table = text(&run.stdout);
     assert!(run.status.success(), "{table}\n{}", text(&run.stderr));
-    for part in ["planning and submitting", "stage 0", "q03"] {
+    for part in ["planning and submitting", "\n  stage ", "q03"] {
         assert!(table.contains(part), "{part}: {table}");
     }
 }
