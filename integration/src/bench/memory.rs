@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn processes_have_kinds() {
         for (line, name) in [
-            ("/x/hearth\0executor\0app\00\0", "executor"),
+            ("/x/hearth\0executor\0app-1\0", "executor"),
             ("/x/bench\0serve\0", "driver"),
             ("/usr/bin/java\0-cp\0x\0org.apache.spark.executor.CoarseGrainedExecutorBackend\0", "executor"),
             ("/usr/bin/java\0-version\0", "java"),
