@@ -17,6 +17,7 @@ mod local;
 mod nesting;
 mod statement;
 mod tables;
+mod windows;
 
 pub use statement::Statement;
 
@@ -99,6 +100,7 @@ impl SqlSession {
             state = state.with_runtime_env(runtime);
         }
         let context = SessionContext::new_with_state(state.build());
+        context.add_analyzer_rule(Arc::new(windows::RefuseWhatIsLost));
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
         Ok(Self { context })
     }
