@@ -6,6 +6,7 @@
 
 use arrow::{
     array::{RecordBatch, RecordBatchOptions},
+    compute::can_cast_types,
     datatypes::{DataType, Field, Schema},
 };
 use async_trait::async_trait;
@@ -20,7 +21,7 @@ use datafusion::{
     },
     logical_expr::{
         ColumnarValue, CreateFunction, Expr, ExprSchemable, OperateFunctionArg, ScalarFunctionArgs, ScalarUDF,
-        ScalarUDFImpl, Signature, TypeSignature, Volatility,
+        ScalarUDFImpl, Signature, Volatility,
         execution_props::ExecutionProps,
         physical_planning_context::PhysicalPlanningContext,
         simplify::{ExprSimplifyResult, SimplifyContext},
@@ -87,16 +88,11 @@ impl Macro {
         let fields = (1..).zip(&types).map(|(place, t)| Field::new(parameter(place), t.clone(), true));
         let parameters = Arc::new(DFSchema::from_unqualified_fields(fields.collect(), HashMap::new())?);
         let body = expand(&name, body, &returns, &parameters, state)?;
-        let least = defaults.iter().take_while(|d| d.is_none()).count();
-        let arities = (least..=types.len()).map(|count| match count {
-            0 => TypeSignature::Nullary,
-            _ => TypeSignature::Exact(types[..count].to_vec()),
-        });
         let volatility = match body.is_volatile() {
             true => Volatility::Volatile,
             false => params.behavior.unwrap_or(Volatility::Immutable),
         };
-        let signature = Signature::one_of(arities.collect(), volatility);
+        let signature = Signature::user_defined(volatility);
         Ok(Self { name, signature, defaults, returns, body, parameters })
     }
 
@@ -158,6 +154,22 @@ impl ScalarUDFImpl for Macro {
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(self.returns.clone())
+    }
+
+    /// The types of the parameters, whatever can be cast to them: `f(1)` is meant to fit a parameter of any number.
+    fn coerce_types(&self, args: &[DataType]) -> Result<Vec<DataType>> {
+        let types = self.parameters.fields().iter().map(|field| field.data_type());
+        let most = types.len();
+        let least = self.defaults.iter().take_while(|d| d.is_none()).count();
+        if !(least..=most).contains(&args.len()) {
+            return plan_err!("function {} takes {least} to {most} arguments, and was given {}", self.name, args.len());
+        }
+        for (arg, wanted) in args.iter().zip(types.clone()) {
+            if !can_cast_types(arg, wanted) {
+                return plan_err!("function {} takes a {wanted}, and was given a {arg}", self.name);
+            }
+        }
+        Ok(types.take(args.len()).cloned().collect())
     }
 
     fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
