@@ -5,7 +5,7 @@
 //! one question: would the same task fail in the same way if it ran again? Then it is the query's, or its input's, own
 //! fault and retrying is waste.
 
-use crate::exchange::ExchangeReaderExec;
+use crate::{exchange::ExchangeReaderExec, store::StoreError};
 use arrow::error::ArrowError;
 use datafusion::{
     common::{
@@ -96,11 +96,9 @@ fn dig(error: &(dyn Error + 'static), outermost: &DataFusionError, depth: usize)
             _ => TaskFailure::Query(text(outermost)),
         };
     }
-    if let Some(error) = error.downcast_ref::<object_store::Error>() {
-        return match error {
-            object_store::Error::NotFound { path, .. } => TaskFailure::Query(format!("/{path}: no such file")),
-            _ => error.source().map_or_else(passing, |inner| dig(inner, outermost, depth)),
-        };
+    if let Some(error) = error.downcast_ref::<StoreError>() {
+        let text = error.to_string();
+        return if error.trouble().may_pass() { TaskFailure::Transient(text) } else { TaskFailure::Query(text) };
     }
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return of_io(error, outermost, depth);
@@ -281,8 +279,5 @@ mod tests {
         }
         let memory = DataFusionError::ResourcesExhausted("r".into()).context("c");
         assert_eq!(failure_of(&memory), TaskFailure::OutOfMemory("r".into()));
-        let missing = object_store::Error::NotFound { path: "tmp/a.csv".into(), source: "gone".into() };
-        let missing = failure_of(&DataFusionError::ObjectStore(Box::new(missing)));
-        assert_eq!(missing, TaskFailure::Query("/tmp/a.csv: no such file".into()));
     }
 }

@@ -4,7 +4,7 @@ use super::{QueryError, QueryRun, results::Reader};
 use crate::shell::DriverHandle;
 use hearth_blocks::FetchOptions;
 use hearth_core::conf::{Conf, ShufflePartitions, keys};
-use hearth_plan::{PlanError, Planned, SqlSession, Statement};
+use hearth_plan::{PlanError, Planned, Secret, SqlSession, Statement, StoreSettings};
 use std::{path::Path, sync::Arc};
 
 /// How a session plans and reads.
@@ -44,6 +44,7 @@ impl SessionOptions {
             plan: hearth_plan::SessionOptions {
                 partitions: usize::try_from(partitions.max(1)).unwrap_or(usize::MAX),
                 batch_size: usize::try_from(conf.get(&keys::SQL_BATCH_SIZE)).unwrap_or(usize::MAX),
+                stores: stores(conf),
                 ..hearth_plan::SessionOptions::default()
             },
             fetch: FetchOptions {
@@ -56,6 +57,19 @@ impl SessionOptions {
             },
             max_result_size: conf.get(&keys::DRIVER_MAX_RESULT_SIZE),
         }
+    }
+}
+
+/// What is known of object stores. Credentials are the driver's: tasks are told those of the stores that they read.
+fn stores(conf: &Conf) -> StoreSettings {
+    let conf_pairs = conf.pairs().iter().filter(|(key, _)| key.starts_with("spark.hadoop."));
+    // Of variables that are not UTF-8 none is a store's.
+    let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    let ours = variables.filter(|(k, _)| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| k.starts_with(prefix)));
+    StoreSettings {
+        conf: conf_pairs.map(|(k, v)| (k.clone(), Secret::new(v))).collect(),
+        environment: ours.map(|(k, v)| (k, Secret::new(v))).collect(),
+        timeout: conf.get(&keys::STORE_TIMEOUT),
     }
 }
 

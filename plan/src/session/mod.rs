@@ -16,12 +16,13 @@ mod apart;
 mod local;
 mod nesting;
 mod statement;
+mod stores;
 mod tables;
 
 pub use statement::Statement;
 
 use crate::{
-    PlanError, depth,
+    PlanError, StoreSettings, depth,
     stages::{StageText, TableNames, cut},
     tpch,
 };
@@ -30,7 +31,7 @@ use datafusion::{
     common::{config::ConfigOptions, tree_node::TreeNodeRecursion},
     datasource::{listing::ListingTable, source_as_provider},
     execution::{SessionStateBuilder, runtime_env::RuntimeEnv, session_state::SessionState},
-    logical_expr::{LogicalPlan, Statement as Command},
+    logical_expr::{DdlStatement, LogicalPlan, Statement as Command},
     physical_plan::ExecutionPlan,
     prelude::{SessionConfig, SessionContext},
 };
@@ -46,6 +47,8 @@ pub struct SessionOptions {
     pub batch_size: usize,
     /// What statements that run in the driver may use; DataFusion's default when not given.
     pub runtime: Option<Arc<RuntimeEnv>>,
+    /// What is known of object stores.
+    pub stores: StoreSettings,
     /// Settings of DataFusion by their full names (`datafusion.execution.time_zone`).
     pub settings: BTreeMap<String, String>,
 }
@@ -53,7 +56,13 @@ pub struct SessionOptions {
 impl Default for SessionOptions {
     /// 8 partitions, so that a few executors of a few cores are busy, and DataFusion's 8,192 rows.
     fn default() -> Self {
-        Self { partitions: 8, batch_size: 8192, runtime: None, settings: BTreeMap::new() }
+        Self {
+            partitions: 8,
+            batch_size: 8192,
+            runtime: None,
+            stores: StoreSettings::default(),
+            settings: BTreeMap::new(),
+        }
     }
 }
 
@@ -94,10 +103,9 @@ impl SqlSession {
         settings.catalog.information_schema = true;
         settings.sql_parser.collect_spans = true;
         pin(settings);
-        let mut state = SessionStateBuilder::new().with_config(config).with_default_features();
-        if let Some(runtime) = options.runtime {
-            state = state.with_runtime_env(runtime);
-        }
+        let (stores, runtime) = stores::runtime(options.runtime, options.stores)?;
+        let config = config.with_extension(stores);
+        let state = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
         let context = SessionContext::new_with_state(state.build());
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
         Ok(Self { context })
@@ -145,6 +153,10 @@ impl SqlSession {
             LogicalPlan::Statement(Command::Execute(_)) => {
                 let prepared = self.context.execute_logical_plan(plan).await?;
                 self.query(&prepared.into_unoptimized_plan()).await
+            }
+            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(mut table)) => {
+                self.take_options_of_table(&mut table)?;
+                self.run_here(LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table))).await
             }
             plan @ (LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) | LogicalPlan::DescribeTable(_)) => {
                 self.run_here(plan).await

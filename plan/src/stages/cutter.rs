@@ -29,7 +29,7 @@ use hearth_core::{
     messages::task::TaskFailure,
     stage::{MAX_PARTITIONS, MAX_STAGES},
 };
-use std::{collections::BTreeMap, fmt::Write, sync::Arc};
+use std::{fmt::Write, sync::Arc};
 
 type Plan = Arc<dyn ExecutionPlan>;
 type Result<T> = std::result::Result<T, PlanError>;
@@ -45,8 +45,8 @@ pub struct StageText {
 
 /// Cuts a plan. `tables` names what scans read, and `context` is the session's.
 pub fn cut(plan: &Plan, tables: &TableNames, context: &TaskContext) -> Result<(StageGraph, Vec<StageText>)> {
-    let settings = payload::settings_of(context.session_config().options());
-    let mut cutter = Cutter { tables, context, settings, stages: Vec::new(), texts: Vec::new() };
+    let shared = payload::Shared::of(context.session_config());
+    let mut cutter = Cutter { tables, context, shared, stages: Vec::new(), texts: Vec::new() };
     let root = cutter.rewrite(plan, None)?;
     cutter.close(root, Close::Result, None)?;
     let graph = StageGraph { stages: cutter.stages };
@@ -70,7 +70,7 @@ enum Close {
 struct Cutter<'a> {
     tables: &'a TableNames,
     context: &'a TaskContext,
-    settings: BTreeMap<String, String>,
+    shared: payload::Shared,
     stages: Vec<StageNode>,
     texts: Vec<StageText>,
 }
@@ -221,7 +221,7 @@ impl Cutter<'_> {
                 (Arc::new(RepartitionExec::try_new(plan, to)?), Output::Hash, count)
             }
         };
-        let payload = payload::encode(&name, &root, output, whole, &self.settings)?;
+        let payload = payload::encode(&name, &root, output, whole, &self.shared)?;
         let decoded = DecodedPayload::decode(&payload).map_err(undecodable)?;
         decoded.plan(self.context)?;
         let inputs = edges;

@@ -1,5 +1,6 @@
 //! What all tasks of one process share.
 
+use crate::store::{StoreOptions, StorePool, Stores};
 use datafusion::{
     common::Result,
     execution::{
@@ -36,6 +37,7 @@ pub struct TaskEnvOptions {
 pub struct TaskEnv {
     runtime: Arc<RuntimeEnv>,
     functions: Arc<Functions>,
+    stores: Arc<StorePool>,
     spill_dir: Option<Arc<Path>>,
 }
 
@@ -79,7 +81,7 @@ impl TaskEnv {
         register!(SessionStateDefaults::default_higher_order_functions(), functions.higher_order);
         register!(SessionStateDefaults::default_aggregate_functions(), functions.aggregate);
         register!(SessionStateDefaults::default_window_functions(), functions.window);
-        Self { runtime, functions: Arc::new(functions), spill_dir: None }
+        Self { runtime, functions: Arc::new(functions), stores: Arc::new(StorePool::here()), spill_dir: None }
     }
 
     /// The runtime.
@@ -97,8 +99,13 @@ impl TaskEnv {
         self.runtime.memory_pool.reserved()
     }
 
-    /// The context of one task.
-    pub(crate) fn context(&self, config: SessionConfig) -> TaskContext {
+    /// The context of one task, which reaches files and these stores.
+    pub(crate) fn context(&self, config: SessionConfig, stores: &[StoreOptions]) -> TaskContext {
+        let stores = Stores::of_payload(stores.to_vec(), Arc::clone(&self.stores));
+        let stores: Arc<Stores> = Arc::new(stores);
+        let runtime = RuntimeEnv { object_store_registry: stores.clone(), ..RuntimeEnv::clone(&self.runtime) };
+        // For those who ask more of a store than reading.
+        let config = config.with_extension(stores);
         let Functions { scalar, higher_order, aggregate, window } = &*self.functions;
         TaskContext::new(
             None,
@@ -108,7 +115,7 @@ impl TaskEnv {
             higher_order.clone(),
             aggregate.clone(),
             window.clone(),
-            Arc::clone(&self.runtime),
+            Arc::new(runtime),
         )
     }
 }

@@ -115,7 +115,7 @@ pub fn run_task(
 
 fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>, env: &TaskEnv) -> Result<TaskRun> {
     let config = payload.config().clone().with_extension(Arc::new(Blocks(source)));
-    let context = Arc::new(env.context(config));
+    let context = Arc::new(env.context(config, payload.stores()));
     let FreshPlan { plan, partitioning } = payload.plan(&context)?;
     let schema = plan.schema();
     let plan = if payload.whole() { whole(plan, partition)? } else { specialise(&plan, partition as usize)? };
