@@ -29,6 +29,7 @@ pub mod exchange;
 pub mod failure;
 pub mod format;
 pub mod payload;
+mod scan;
 pub mod session;
 pub mod stages;
 pub mod store;

@@ -5,7 +5,7 @@ use super::{
     request::{Request, Requests, Source},
     window::{Block, BlockState, Window},
 };
-use hearth_core::{Machine, Now};
+use hearth_core::{Machine, Now, messages::worker::Address};
 
 /// Plans one fetch.
 #[derive(Debug)]

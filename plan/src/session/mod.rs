@@ -30,7 +30,7 @@ use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     common::{config::ConfigOptions, tree_node::TreeNodeRecursion},
     datasource::{listing::ListingTable, source_as_provider},
-    execution::{SessionStateBuilder, runtime_env::RuntimeEnv, session_state::SessionState},
+    execution::{runtime_env::RuntimeEnv, session_state::SessionState},
     logical_expr::{DdlStatement, LogicalPlan, Statement as Command},
     physical_plan::ExecutionPlan,
     prelude::{SessionConfig, SessionContext},
@@ -105,8 +105,7 @@ impl SqlSession {
         pin(settings);
         let (stores, runtime) = stores::runtime(options.runtime, options.stores)?;
         let config = config.with_extension(stores);
-        let state = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
-        let context = SessionContext::new_with_state(state.build());
+        let context = tables::context(config, runtime);
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
         Ok(Self { context })
     }
@@ -224,6 +223,8 @@ fn pin(settings: &mut ConfigOptions) {
     optimizer.enable_window_topn = false;
     // Subqueries that give several rows must fail, which only the operator checks.
     optimizer.enable_physical_uncorrelated_scalar_subquery = true;
+    // Tables are made for it: see `tables`.
+    settings.execution.listing_table_ignore_subdirectory = true;
     // Tasks are the partitions of several plan instances: there is nobody to steal from.
     settings.execution.enable_file_stream_work_stealing = false;
 }

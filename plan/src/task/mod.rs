@@ -27,8 +27,9 @@ pub use env::{TaskEnv, TaskEnvOptions};
 use crate::{
     BlockSource, DecodedPayload,
     exchange::Blocks,
-    failure::{InFiles, failure_in},
+    failure::failure_in,
     payload::{FreshPlan, Output},
+    scan,
 };
 use bytes::Bytes;
 use datafusion::{
@@ -125,13 +126,13 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
         (Output::Hash, Some(partitioning)) => Layout::Hash(partitioning),
         (Output::Hash, None) => return plan_err!("a stage with hash output without its partitioning"),
     };
+    let plan = scan::guard(plan)?;
     let batches = plan.execute(0, Arc::clone(&context))?;
     let rows = Arc::new(AtomicU64::new(0));
     let output = TaskOutput::try_new(layout, schema, &context, Arc::clone(&rows))?;
     let output_partitions = output.partitions();
-    let files = InFiles::of(&plan);
     let env = env.clone();
-    let failure = move |error| files.name_in(failure_in(env.spill_dir(), &error));
+    let failure = move |error| failure_in(env.spill_dir(), &error);
     let chunks = output.write(batches).map(move |chunk| chunk.map_err(&failure)).boxed();
     Ok(TaskRun { chunks, output_partitions, rows, plan })
 }
