@@ -64,7 +64,8 @@ impl StoreUrl {
             return Ok(Self { provider, text: "file://".into(), host: 7 });
         }
         let container = provider == Provider::Azure && url.password().is_none();
-        if !container && !(url.username().is_empty() && url.password().is_none()) {
+        let someone = !url.username().is_empty() || url.password().is_some();
+        if someone && !container {
             let message = "credentials in a URL are seen by everybody; set them by OPTIONS, --conf or the environment";
             return Err(wrong(message.into()));
         }

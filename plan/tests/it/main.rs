@@ -3,10 +3,12 @@
 
 mod answers;
 mod bad_input;
+mod broken;
 mod deep;
 mod failures;
 mod harness;
 mod queries;
 mod session;
 mod shapes;
+mod sources;
 mod tpch;

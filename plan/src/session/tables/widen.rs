@@ -17,7 +17,7 @@ pub(super) fn widen(a: &DataType, b: &DataType, text: bool) -> Option<DataType> 
         _ => {}
     }
     if let (Some(x), Some(y)) = (bits(a), bits(b)) {
-        return Some(integer(x, y)?);
+        return integer(x, y);
     }
     if let (Some(x), Some(y)) = (precision(a, text), precision(b, text)) {
         return Some(if x.max(y) > 24 { T::Float64 } else { T::Float32 });
