@@ -3,12 +3,10 @@
 
 mod answers;
 mod bad_input;
-mod broken;
 mod deep;
 mod failures;
 mod harness;
 mod queries;
 mod session;
 mod shapes;
-mod sources;
 mod tpch;
