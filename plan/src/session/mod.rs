@@ -14,7 +14,9 @@
 
 mod apart;
 mod local;
+mod macros;
 mod nesting;
+mod rewrite;
 mod statement;
 mod stores;
 mod tables;
@@ -23,19 +25,22 @@ pub use statement::Statement;
 
 use crate::{
     PlanError, StoreSettings, depth,
-    stages::{StageText, TableNames, cut},
+    exchange::{DistributeBy, KeepAsked},
+    stages::{CutOptions, StageText, TableNames, cut},
     tpch,
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     common::{config::ConfigOptions, tree_node::TreeNodeRecursion},
     datasource::{listing::ListingTable, source_as_provider},
-    execution::{runtime_env::RuntimeEnv, session_state::SessionState},
+    execution::{SessionStateBuilder, runtime_env::RuntimeEnv, session_state::SessionState},
     logical_expr::{DdlStatement, LogicalPlan, Statement as Command},
+    physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
     physical_plan::ExecutionPlan,
     prelude::{SessionConfig, SessionContext},
 };
-use hearth_core::StageGraph;
+use hearth_core::{StageGraph, conf::RangeSort};
+use macros::MacroFactory;
 use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc};
 
 /// How a session plans.
@@ -51,6 +56,8 @@ pub struct SessionOptions {
     pub stores: StoreSettings,
     /// Settings of DataFusion by their full names (`datafusion.execution.time_zone`).
     pub settings: BTreeMap<String, String>,
+    /// When a sort of the whole result is spread over partitions by ranges of its keys.
+    pub range_sort: RangeSort,
 }
 
 impl Default for SessionOptions {
@@ -62,6 +69,7 @@ impl Default for SessionOptions {
             runtime: None,
             stores: StoreSettings::default(),
             settings: BTreeMap::new(),
+            range_sort: RangeSort::Auto,
         }
     }
 }
@@ -86,6 +94,7 @@ pub enum Planned {
 #[derive(Clone)]
 pub struct SqlSession {
     context: SessionContext,
+    cut: CutOptions,
 }
 
 impl SqlSession {
@@ -104,10 +113,16 @@ impl SqlSession {
         settings.sql_parser.collect_spans = true;
         pin(settings);
         let (stores, runtime) = stores::runtime(options.runtime, options.stores)?;
-        let config = config.with_extension(stores);
-        let context = tables::context(config, runtime);
+        let state = SessionStateBuilder::new()
+            .with_config(config.with_extension(stores))
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .with_analyzer_rule(Arc::new(DistributeBy))
+            .with_physical_optimizer_rules(physical_rules())
+            .with_function_factory(Some(Arc::new(MacroFactory)));
+        let context = tables::context(state);
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
-        Ok(Self { context })
+        Ok(Self { context, cut: CutOptions { range_sort: options.range_sort } })
     }
 
     /// The session of DataFusion underneath, to register tables of other kinds.
@@ -157,6 +172,11 @@ impl SqlSession {
                 self.take_options_of_table(&mut table)?;
                 self.run_here(LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table))).await
             }
+            LogicalPlan::Ddl(DdlStatement::DropFunction(mut drop)) => {
+                // As it was named when it was made.
+                drop.name = drop.name.to_lowercase();
+                self.run_here(LogicalPlan::Ddl(DdlStatement::DropFunction(drop))).await
+            }
             plan @ (LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) | LogicalPlan::DescribeTable(_)) => {
                 self.run_here(plan).await
             }
@@ -170,7 +190,7 @@ impl SqlSession {
         if local::reads_session(&physical) {
             return self.run_physical_here(physical).await;
         }
-        let (graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx())?;
+        let (graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx(), self.cut)?;
         Ok(Planned::Query { graph, schema: physical.schema(), explain: render(&texts) })
     }
 
@@ -186,7 +206,7 @@ impl SqlSession {
     async fn explain_stages(&self, plan: &LogicalPlan) -> String {
         match self.physical(plan).await {
             Ok((_, physical)) if local::reads_session(&physical) => "runs in the driver".into(),
-            Ok((state, physical)) => match cut(&physical, &table_names(plan), &state.task_ctx()) {
+            Ok((state, physical)) => match cut(&physical, &table_names(plan), &state.task_ctx(), self.cut) {
                 Ok((_, texts)) => render(&texts),
                 Err(error) => error.to_string(),
             },
@@ -199,6 +219,13 @@ impl fmt::Debug for SqlSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqlSession").field("id", &self.context.session_id()).finish_non_exhaustive()
     }
+}
+
+/// DataFusion's, after what must happen before them.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.insert(0, Arc::new(KeepAsked));
+    rules
 }
 
 /// The settings that plans of several processes rely on.

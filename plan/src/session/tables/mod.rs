@@ -29,9 +29,9 @@ use datafusion::{
     catalog::{DynamicFileCatalog, TableProvider},
     common::{Constraints, DataFusionError, Result, TableReference, config_err},
     datasource::listing::{ListingOptions, ListingTable, ListingTableConfig},
-    execution::{SessionStateBuilder, runtime_env::RuntimeEnv, session_state::SessionState},
+    execution::{SessionStateBuilder, session_state::SessionState},
     logical_expr::{Expr, SortExpr},
-    prelude::{SessionConfig, SessionContext},
+    prelude::SessionContext,
 };
 use files::Files;
 use kind::Kind;
@@ -40,16 +40,15 @@ use path::FilesByPath;
 use std::{collections::HashMap, sync::Arc};
 
 /// A session's context, which makes tables of files in our way.
-pub(super) fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContext {
-    let builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
-    let mut state = builder.build();
+pub(super) fn context(state: SessionStateBuilder) -> SessionContext {
+    let mut state = state.build();
     for word in external::WORDS {
         state.table_factories_mut().insert(word.into(), Arc::new(external::Factory));
     }
     let by_path = Arc::new(FilesByPath::default());
     let catalogs = DynamicFileCatalog::new(Arc::clone(state.catalog_list()), by_path.clone());
-    let state = SessionStateBuilder::from(state).with_catalog_list(Arc::new(catalogs)).build();
     let context = SessionContext::new_with_state(state);
+    context.register_catalog_list(Arc::new(catalogs));
     let weak = context.state_weak_ref();
     by_path.serve(move || weak.upgrade().map(|state| state.read().clone()));
     context
