@@ -16,6 +16,7 @@
 //! | [`task`] | one task: [`run_task`] |
 //! | [`mod@failure`] | DataFusion's errors as a task's typed failure |
 //! | [`mod@format`] | rows for people and programs |
+//! | [`text`] | SQL text as an editor sees it |
 //! | [`tpch`] | the built-in catalog |
 //!
 //! Nothing here knows sockets, block files or other machines: the executor hands a [`BlockSource`] in and takes chunks
@@ -31,6 +32,7 @@ pub mod payload;
 pub mod session;
 pub mod stages;
 pub mod task;
+pub mod text;
 pub mod tpch;
 
 pub use error::PlanError;

@@ -14,6 +14,7 @@
 
 mod apart;
 mod local;
+mod names;
 mod nesting;
 mod statement;
 mod tables;
@@ -111,7 +112,7 @@ impl SqlSession {
     /// The statements of a text, in order.
     pub fn statements(&self, sql: &str) -> Result<Vec<Statement>, PlanError> {
         let state = self.context.state();
-        apart::compute(|| statement::split(&state, sql))
+        apart::compute(|| statement::split(&state.config_options().sql_parser, sql))
     }
 
     /// Plans a text of one statement.
