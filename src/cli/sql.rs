@@ -32,9 +32,10 @@ pub(crate) struct Args {
     /// A file with the SQL to run; - is standard input.
     #[arg(short = 'f', long = "file", value_name = "FILE", group = "what")]
     file: Option<PathBuf>,
-    /// How rows are printed.
-    #[arg(long, value_enum, default_value_t = FormatArg::Table)]
-    format: FormatArg,
+    /// How rows are printed: table, csv, tsv, json, ndjson, markdown, vertical, arrow, arrow-stream or parquet. Default: what
+    /// the name of the output file says, else table.
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
     /// Write the rows to this file instead of standard output; it appears when all rows are in it.
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -58,29 +59,6 @@ pub(crate) struct Args {
     verbose: bool,
     #[command(flatten)]
     settings: settings::Args,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum FormatArg {
-    /// A table for people.
-    Table,
-    /// Comma-separated values with a header.
-    Csv,
-    /// One JSON array of objects.
-    Json,
-    /// One JSON object a line.
-    Ndjson,
-}
-
-impl From<FormatArg> for Format {
-    fn from(arg: FormatArg) -> Self {
-        match arg {
-            FormatArg::Table => Self::Table,
-            FormatArg::Csv => Self::Csv,
-            FormatArg::Json => Self::Json,
-            FormatArg::Ndjson => Self::Ndjson,
-        }
-    }
 }
 
 /// In local mode the other roles run in this process too; what goes wrong for a query the driver says for them.
@@ -126,6 +104,11 @@ fn connect_failure(error: Error) -> Failure {
         Error::NeverFits { .. } => Failure::usage(error),
         error => Failure::failed(error),
     }
+}
+
+/// What was asked for, else what the output file's name says.
+fn format(args: &Args) -> Format {
+    args.format.or_else(|| args.output.as_deref().and_then(Format::of_file)).unwrap_or_default()
 }
 
 fn sql_text(args: &Args) -> Result<String, Failure> {
@@ -184,15 +167,12 @@ async fn one(
     let begun = Instant::now();
     let mut query = context.run(statement).await.map_err(Failure::failed)?;
     let bars = Bars::show(query.progress());
-    if matches!(args.format, FormatArg::Table) {
-        // A table is held whole before it is printed.
-        query = query.bounded();
-    }
     let mut rows = 0;
     // A statement such as SET or CREATE VIEW has no columns: it prints nothing.
     if !query.schema().fields().is_empty() {
         let (name, reader_left) = (target.name(), target.reader_left());
-        let mut writer = Writer::new(args.format.into(), query.schema(), &mut target.stream);
+        let writer = Writer::new(format(args), query.schema(), &mut target.stream);
+        let mut writer = writer.map_err(|e| Target::failed(&name, &e))?;
         while let Some(batch) = query.next().await {
             let batch = batch.map_err(Failure::failed)?;
             rows += batch.num_rows();

@@ -11,7 +11,8 @@ impl<W: Write> MarkdownWriter<W> {
     pub(super) fn new(schema: &SchemaRef, out: W) -> Result<Self, ArrowError> {
         let mut writer = Self(out);
         writer.row(schema.fields().iter().map(|f| escaped(&printable(f.name()))))?;
-        writer.row(schema.fields().iter().map(|f| if f.data_type().is_numeric() { "---:" } else { "---" }.to_owned()))?;
+        writer
+            .row(schema.fields().iter().map(|f| if f.data_type().is_numeric() { "---:" } else { "---" }.to_owned()))?;
         Ok(writer)
     }
 

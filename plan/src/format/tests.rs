@@ -1,8 +1,8 @@
 use super::*;
 use arrow::{
     array::{
-        ArrayRef, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray, MapBuilder, RecordBatch, StringArray,
-        StringBuilder, Int32Builder, TimestampMicrosecondArray,
+        ArrayRef, Decimal128Array, Float64Array, Int32Array, Int32Builder, Int64Array, ListArray, MapBuilder,
+        RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
     },
     datatypes::{Field, Int32Type, Schema},
     ipc::reader::{FileReader, StreamReader},

@@ -73,17 +73,12 @@ pub(super) fn split(options: &SqlParserOptions, sql: &str) -> Result<Vec<Stateme
         if next.token == Token::EOF {
             return Ok(statements);
         }
-        if !apart {
-            let error = parser.parser.expected::<()>("end of statement", next).map_err(DataFusionError::from);
-            return Err(at_end(error.err().map_or_else(missing_error, PlanError::from), sql));
+        if !apart && let Err(error) = parser.parser.expected::<()>("end of statement", next.clone()) {
+            return Err(DataFusionError::from(error).into());
         }
         let parsed = parser.parse_statement().map_err(|e| at_end(e.into(), sql))?;
         statements.push(Statement { parsed: Arc::new(parsed), line: next.span.start.line });
     }
-}
-
-fn missing_error() -> PlanError {
-    PlanError::Internal("the parser expected what it found".into())
 }
 
 /// The parser says where something stands that it did not expect, but not where the text ends.
