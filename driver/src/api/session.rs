@@ -81,6 +81,16 @@ impl Session {
         &self.driver
     }
 
+    /// What plans its statements: its tables, views and variables.
+    pub const fn planner(&self) -> &SqlSession {
+        &self.sql
+    }
+
+    /// Goes on with the tables, views and variables of another session.
+    pub fn adopt(&mut self, planner: SqlSession) {
+        self.sql = planner;
+    }
+
     /// Registers every file, or folder of parts, in `dir` as a table of its name; gives the names.
     pub async fn register_tables(&self, dir: &Path) -> Result<Vec<String>, PlanError> {
         self.sql.register_tables(dir).await
