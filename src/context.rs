@@ -131,7 +131,7 @@ impl Context {
     }
 
     /// What plans its statements: its tables, views and variables.
-    pub const fn planner(&self) -> &SqlSession {
+    pub fn planner(&self) -> SqlSession {
         self.session.planner()
     }
 
@@ -161,9 +161,12 @@ impl Context {
     /// Registers anew, as another application, when this one is over. Tables, views and variables stay.
     pub async fn reconnect(&mut self) -> Result<(), Error> {
         let mut fresh = Self::connect(self.conf.clone()).await?;
-        fresh.session.adopt(self.planner().clone());
-        let old = std::mem::replace(self, fresh);
-        old.stop(ApplicationState::Finished, "replaced by another application of the same session").await;
+        // The fresh driver reads results; the old session knows tables and variables.
+        std::mem::swap(self, &mut fresh);
+        let Self { session, driver, local, _scratch, .. } = fresh;
+        self.session.adopt(session);
+        let why = "replaced by another application of the same session".to_owned();
+        end(driver, local, ApplicationState::Finished, why).await;
         Ok(())
     }
 
@@ -171,12 +174,16 @@ impl Context {
     /// everything else does too.
     pub async fn stop(self, state: ApplicationState, reason: impl Into<String>) {
         drop(self.session);
-        self.driver.stop(state, reason).await;
-        match self.local {
-            Local::Cluster(_) => {}
-            Local::Threads(threads) => threads.stop().await,
-            Local::OfOurOwn(cluster) => cluster.stop().await,
-        }
+        end(self.driver, self.local, state, reason.into()).await;
+    }
+}
+
+async fn end(driver: DriverHandle, local: Local, state: ApplicationState, reason: String) {
+    driver.stop(state, reason).await;
+    match local {
+        Local::Cluster(_) => {}
+        Local::Threads(threads) => threads.stop().await,
+        Local::OfOurOwn(cluster) => cluster.stop().await,
     }
 }
 

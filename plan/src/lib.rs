@@ -39,5 +39,5 @@ pub use error::PlanError;
 pub use exchange::{BlockSource, Maps, Selection, decode_result};
 pub use failure::failure_of;
 pub use payload::DecodedPayload;
-pub use session::{Planned, SessionOptions, SqlSession, Statement};
+pub use session::{Planned, SessionOptions, SqlSession, Statement, Variable};
 pub use task::{Chunk, TaskEnv, TaskEnvOptions, TaskRun, run_task};

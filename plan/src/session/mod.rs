@@ -18,8 +18,10 @@ mod names;
 mod nesting;
 mod statement;
 mod tables;
+mod variables;
 
 pub use statement::Statement;
+pub use variables::Variable;
 
 use crate::{
     PlanError, depth,
@@ -88,10 +90,8 @@ impl SqlSession {
         for (key, value) in &options.settings {
             settings.set(key, value)?;
         }
-        settings.execution.target_partitions = options.partitions.max(1);
         settings.execution.planning_concurrency = 1;
-        let batch_size = NonZeroUsize::new(options.batch_size.max(1)).unwrap_or(NonZeroUsize::MIN);
-        settings.set("datafusion.execution.batch_size", &batch_size.to_string())?;
+        choose(settings, &options)?;
         settings.catalog.information_schema = true;
         settings.sql_parser.collect_spans = true;
         pin(settings);
@@ -102,6 +102,13 @@ impl SqlSession {
         let context = SessionContext::new_with_state(state.build());
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
         Ok(Self { context })
+    }
+
+    /// The same tables, views and variables, with what is planned by other options; its runtime and settings stay.
+    pub fn with_options(&self, options: &SessionOptions) -> Result<Self, PlanError> {
+        let state = self.context.state_ref();
+        choose(state.write().config_mut().options_mut(), options)?;
+        Ok(self.clone())
     }
 
     /// The session of DataFusion underneath, to register tables of other kinds.
@@ -128,7 +135,11 @@ impl SqlSession {
     /// Plans a statement, or runs it if it is one for the driver.
     pub async fn plan_statement(&self, statement: &Statement) -> Result<Planned, PlanError> {
         let (session, statement) = (self.clone(), statement.clone());
-        apart::run(move || async move { session.plan_logical(&statement).await.map_err(|e| session.hint(e)) }).await
+        let plan = move || async move {
+            let planned = session.plan_logical(&statement).await;
+            planned.map_err(|e| session.hint_variable(&statement, session.hint(e)))
+        };
+        apart::run(plan).await
     }
 
     async fn plan_logical(&self, statement: &Statement) -> Result<Planned, PlanError> {
@@ -189,6 +200,13 @@ impl fmt::Debug for SqlSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqlSession").field("id", &self.context.session_id()).finish_non_exhaustive()
     }
+}
+
+/// What options say in DataFusion's own words.
+fn choose(settings: &mut ConfigOptions, options: &SessionOptions) -> Result<(), PlanError> {
+    settings.execution.target_partitions = options.partitions.max(1);
+    let batch_size = NonZeroUsize::new(options.batch_size.max(1)).unwrap_or(NonZeroUsize::MIN);
+    Ok(settings.set("datafusion.execution.batch_size", &batch_size.to_string())?)
 }
 
 /// The settings that plans of several processes rely on.

@@ -168,7 +168,7 @@ impl Shell {
 
     fn names(&self) -> Result<hearth_plan::SqlSession, String> {
         let context = self.context.try_lock().map_err(|_| "the session is ending".to_owned())?;
-        context.as_ref().map(|context| context.planner().clone()).ok_or_else(|| "the session is over".into())
+        context.as_ref().map(hearth::Context::planner).ok_or_else(|| "the session is over".into())
     }
 
     fn redirect(&mut self, path: &str) -> Result<(), String> {
@@ -230,8 +230,8 @@ fn misused(name: &str) -> String {
         return format!("expected .{name} {arguments}: {what}");
     }
     let near = COMMANDS.iter().map(|c| c.0).find(|c| !name.is_empty() && (c.starts_with(name) || similar(c, name)));
-    let hint = near.map_or_else(String::new, |near| format!(", did you mean .{near}?"));
-    format!(".{} is no command{hint}; .help lists them", flags::printable(name))
+    let hint = near.map_or_else(|| ".help lists them".into(), |near| format!("did you mean .{near}?"));
+    format!(".{} is no command; {hint}", flags::printable(name))
 }
 
 /// Whether one slip of the finger lies between two words: a letter more, less, other, or two swapped.

@@ -31,8 +31,8 @@ pub(super) struct ShellHelper {
 }
 
 impl ShellHelper {
-    pub(super) fn new(planner: &SqlSession, runtime: Handle, empty: Arc<AtomicBool>) -> Self {
-        Self { planner: planner.clone(), runtime, empty }
+    pub(super) const fn new(planner: SqlSession, runtime: Handle, empty: Arc<AtomicBool>) -> Self {
+        Self { planner, runtime, empty }
     }
 
     pub(super) const fn names(&self) -> Names<'_> {
