@@ -186,3 +186,33 @@ fn rows_go_to_files_and_pagers() {
     shell.keys(CTRL_D);
     assert_eq!(shell.end(), 0);
 }
+
+/// What `scripts/record-session.sh` prints: a session as a person would have it, on a cluster.
+#[test]
+#[ignore = "for a recording; the other tests hold what it shows"]
+fn a_session_to_show() {
+    let cluster = TestCluster::start(&[1, 1]);
+    let home = tempfile::tempdir().unwrap();
+    let mut shell = started(home.path(), &["--master", &cluster.url]);
+    shell.keys("sel\t");
+    shell.until("the keyword", |text| text.contains("hearth> select"));
+    shell.keys(" n_name, count(*) from tpch.sf0_01.nat\t");
+    shell.until("the table", |text| text.contains("tpch.sf0_01.nation"));
+    shell.keys(" join tpch.sf0_01.cust\t c\r");
+    shell.until("the second line", |text| text.contains("(; ends the statement)"));
+    shell.line("on c_nationkey = n_nationkey group by n_name order by 2 desc, 1 limit 3;");
+    shell.line("select n_nam from tpch.sf0_01.nation;");
+    shell.keys("select count(*) from tpch.sf100.lineitem;\r");
+    shell.until("it runs", |text| text.contains(" running)"));
+    shell.keys(CTRL_C);
+    shell.until("it is cancelled", |text| text.contains("cancelled after"));
+    shell.line("explain analyze select o_orderpriority, count(*) from tpch.sf0_01.orders group by 1;");
+    shell.line(".status");
+    shell.keys(CTRL_D);
+    shell.until("the end", |text| text.lines().filter(|l| l.starts_with("hearth>")).count() >= 6);
+    let seen = shell.text();
+    assert_eq!(shell.end(), 0);
+    if let Some(path) = std::env::var_os("HEARTH_RECORD") {
+        fs::write(path, seen.trim_end().to_owned() + "\n").unwrap();
+    }
+}
