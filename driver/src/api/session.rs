@@ -6,6 +6,7 @@ use super::{
     variables::{Answer, Variables},
 };
 use crate::shell::DriverHandle;
+use datafusion::arrow::datatypes::Schema;
 use hearth_blocks::FetchOptions;
 use hearth_core::conf::{Conf, ShufflePartitions, keys};
 use hearth_plan::{PlanError, Planned, SqlSession, Statement, Variable};
@@ -166,7 +167,7 @@ impl Session {
         let mut planning = self.planning.write().unwrap_or_else(PoisonError::into_inner);
         planning.sql = planning.sql.with_options(&options.plan)?;
         planning.variables.take(conf);
-        Ok(Planned::Local(Vec::new(), Arc::default()))
+        Ok(Planned::Local(Vec::new(), Arc::new(Schema::empty())))
     }
 
     async fn submit(&self, planned: Planned) -> Result<QueryRun, QueryError> {

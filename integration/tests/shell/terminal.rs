@@ -1,11 +1,12 @@
 //! A program on a pseudo terminal, and what a person would see there.
 
 use hearth_integration::real::PATIENCE;
-use rexpect::process::{PtyProcess, wait::WaitStatus};
+use rexpect::process::{PtyProcess, Signal, WaitStatus};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::{
     fs::File,
     io::{Read, Write},
+    num::NonZeroU16,
     process::Command,
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
@@ -48,7 +49,7 @@ impl Terminal {
                 }
             }
         });
-        Self { process, keys, output, screen: vt100::Parser::new(rows, COLUMNS, 0) }
+        Self { process, keys, output, screen: vt100::Parser::new(at_least_one(rows), at_least_one(COLUMNS), 0) }
     }
 
     /// Types keys.
@@ -119,8 +120,12 @@ impl Terminal {
 
     /// The process id is the application's driver.
     pub fn signal_term(&mut self) {
-        self.process.signal(rexpect::process::signal::Signal::SIGTERM).expect("it lives");
+        self.process.signal(Signal::SIGTERM).expect("it lives");
     }
+}
+
+fn at_least_one(n: u16) -> NonZeroU16 {
+    NonZeroU16::new(n).expect("a screen has rows and columns")
 }
 
 fn count_prompts(text: &str) -> usize {
