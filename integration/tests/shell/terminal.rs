@@ -14,7 +14,7 @@ use std::{
 };
 
 /// A session on a pseudo terminal.
-pub struct Terminal {
+pub(crate) struct Terminal {
     process: PtyProcess,
     keys: File,
     output: Receiver<Vec<u8>>,
@@ -27,12 +27,12 @@ const COLUMNS: u16 = 120;
 
 impl Terminal {
     /// Starts a program.
-    pub fn start(command: Command) -> Self {
+    pub(crate) fn start(command: Command) -> Self {
         Self::start_sized(command, ROWS)
     }
 
     /// Starts a program on a screen of so many rows.
-    pub fn start_sized(command: Command, rows: u16) -> Self {
+    pub(crate) fn start_sized(command: Command, rows: u16) -> Self {
         let mut process = PtyProcess::new(command).expect("a pseudo terminal");
         process.set_kill_timeout(Some(10_000));
         let keys = process.get_file_handle().expect("its other end");
@@ -53,12 +53,12 @@ impl Terminal {
     }
 
     /// Types keys.
-    pub fn keys(&mut self, keys: &str) {
+    pub(crate) fn keys(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).expect("the terminal is open");
     }
 
     /// Types a line, and waits until the next prompt stands there.
-    pub fn line(&mut self, line: &str) -> String {
+    pub(crate) fn line(&mut self, line: &str) -> String {
         let prompts = self.prompts();
         let before = self.text().len();
         self.keys(line);
@@ -68,17 +68,17 @@ impl Terminal {
     }
 
     /// What is on the screen.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.screen.screen().contents()
     }
 
     /// How many prompts are on the screen.
-    pub fn prompts(&self) -> usize {
+    pub(crate) fn prompts(&self) -> usize {
         count_prompts(&self.text())
     }
 
     /// Waits until the screen is as expected.
-    pub fn until(&mut self, what: &str, expected: impl Fn(&str) -> bool) {
+    pub(crate) fn until(&mut self, what: &str, expected: impl Fn(&str) -> bool) {
         let begun = Instant::now();
         while !expected(&self.text()) {
             let left = PATIENCE.saturating_sub(begun.elapsed());
@@ -103,7 +103,7 @@ impl Terminal {
     }
 
     /// Waits until the program has ended by itself; gives its exit code.
-    pub fn end(mut self) -> i32 {
+    pub(crate) fn end(mut self) -> i32 {
         let begun = Instant::now();
         loop {
             while let Ok(bytes) = self.output.recv_timeout(Duration::from_millis(20)) {
@@ -119,7 +119,7 @@ impl Terminal {
     }
 
     /// The process id is the application's driver.
-    pub fn signal_term(&mut self) {
+    pub(crate) fn signal_term(&mut self) {
         self.process.signal(Signal::SIGTERM).expect("it lives");
     }
 }
