@@ -1,6 +1,6 @@
 //! Splitting a text into statements.
 
-use super::{apart, nesting};
+use super::{apart, nesting, rewrite};
 use crate::PlanError;
 use datafusion::{
     common::{
@@ -76,7 +76,8 @@ pub(super) fn split(options: &SqlParserOptions, sql: &str) -> Result<Vec<Stateme
         if !apart && let Err(error) = parser.parser.expected::<()>("end of statement", next.clone()) {
             return Err(DataFusionError::from(error).into());
         }
-        let parsed = parser.parse_statement().map_err(|e| at_end(e.into(), sql))?;
+        let mut parsed = parser.parse_statement().map_err(|e| at_end(e.into(), sql))?;
+        rewrite::rewrite(&mut parsed)?;
         statements.push(Statement { parsed: Arc::new(parsed), line: next.span.start.line });
     }
 }
