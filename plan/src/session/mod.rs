@@ -15,13 +15,16 @@
 mod apart;
 mod local;
 mod macros;
+mod names;
 mod nesting;
 mod rewrite;
 mod statement;
 mod stores;
 mod tables;
+mod variables;
 
 pub use statement::Statement;
+pub use variables::Variable;
 
 use crate::{
     PlanError, StoreSettings, depth,
@@ -105,10 +108,8 @@ impl SqlSession {
         for (key, value) in &options.settings {
             settings.set(key, value)?;
         }
-        settings.execution.target_partitions = options.partitions.max(1);
         settings.execution.planning_concurrency = 1;
-        let batch_size = NonZeroUsize::new(options.batch_size.max(1)).unwrap_or(NonZeroUsize::MIN);
-        settings.set("datafusion.execution.batch_size", &batch_size.to_string())?;
+        choose(settings, &options)?;
         settings.catalog.information_schema = true;
         settings.sql_parser.collect_spans = true;
         pin(settings);
@@ -125,6 +126,13 @@ impl SqlSession {
         Ok(Self { context, cut: CutOptions { range_sort: options.range_sort } })
     }
 
+    /// The same tables, views and variables, with what is planned by other options; its runtime and settings stay.
+    pub fn with_options(&self, options: &SessionOptions) -> Result<Self, PlanError> {
+        let state = self.context.state_ref();
+        choose(state.write().config_mut().options_mut(), options)?;
+        Ok(Self { context: self.context.clone(), cut: CutOptions { range_sort: options.range_sort } })
+    }
+
     /// The session of DataFusion underneath, to register tables of other kinds.
     pub const fn context(&self) -> &SessionContext {
         &self.context
@@ -133,7 +141,7 @@ impl SqlSession {
     /// The statements of a text, in order.
     pub fn statements(&self, sql: &str) -> Result<Vec<Statement>, PlanError> {
         let state = self.context.state();
-        apart::compute(|| statement::split(&state, sql))
+        apart::compute(|| statement::split(&state.config_options().sql_parser, sql))
     }
 
     /// Plans a text of one statement.
@@ -149,7 +157,11 @@ impl SqlSession {
     /// Plans a statement, or runs it if it is one for the driver.
     pub async fn plan_statement(&self, statement: &Statement) -> Result<Planned, PlanError> {
         let (session, statement) = (self.clone(), statement.clone());
-        apart::run(move || async move { session.plan_logical(&statement).await.map_err(|e| session.hint(e)) }).await
+        let plan = move || async move {
+            let planned = session.plan_logical(&statement).await;
+            planned.map_err(|e| session.hint_variable(&statement, session.hint(e)))
+        };
+        apart::run(plan).await
     }
 
     async fn plan_logical(&self, statement: &Statement) -> Result<Planned, PlanError> {
@@ -219,6 +231,13 @@ impl fmt::Debug for SqlSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqlSession").field("id", &self.context.session_id()).finish_non_exhaustive()
     }
+}
+
+/// What options say in DataFusion's own words.
+fn choose(settings: &mut ConfigOptions, options: &SessionOptions) -> Result<(), PlanError> {
+    settings.execution.target_partitions = options.partitions.max(1);
+    let batch_size = NonZeroUsize::new(options.batch_size.max(1)).unwrap_or(NonZeroUsize::MIN);
+    Ok(settings.set("datafusion.execution.batch_size", &batch_size.to_string())?)
 }
 
 /// DataFusion's, after what must happen before them.
