@@ -16,6 +16,7 @@
 //! | [`task`] | one task: [`run_task`] |
 //! | [`mod@failure`] | DataFusion's errors as a task's typed failure |
 //! | [`mod@format`] | rows for people and programs |
+//! | [`text`] | SQL text as an editor sees it |
 //! | [`tpch`] | the built-in catalog |
 //!
 //! Nothing here knows sockets, block files or other machines: the executor hands a [`BlockSource`] in and takes chunks
@@ -27,15 +28,17 @@ mod error;
 pub mod exchange;
 pub mod failure;
 pub mod format;
+mod leaf;
 pub mod payload;
 pub mod session;
 pub mod stages;
 pub mod task;
+pub mod text;
 pub mod tpch;
 
 pub use error::PlanError;
-pub use exchange::{BlockSource, Maps, Selection, decode_result};
+pub use exchange::{BlockSource, Maps, Selection};
 pub use failure::failure_of;
 pub use payload::DecodedPayload;
-pub use session::{Planned, SessionOptions, SqlSession, Statement};
+pub use session::{Planned, SessionOptions, SqlSession, Statement, Variable};
 pub use task::{Chunk, TaskEnv, TaskEnvOptions, TaskRun, run_task};

@@ -14,15 +14,21 @@
 
 mod apart;
 mod local;
+mod macros;
+mod names;
 mod nesting;
+mod rewrite;
 mod statement;
 mod tables;
+mod variables;
 
 pub use statement::Statement;
+pub use variables::Variable;
 
 use crate::{
     PlanError, depth,
-    stages::{StageText, TableNames, cut},
+    exchange::{DistributeBy, KeepAsked},
+    stages::{CutOptions, StageText, TableNames, cut},
     tpch,
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
@@ -30,11 +36,13 @@ use datafusion::{
     common::{config::ConfigOptions, tree_node::TreeNodeRecursion},
     datasource::{listing::ListingTable, source_as_provider},
     execution::{SessionStateBuilder, runtime_env::RuntimeEnv, session_state::SessionState},
-    logical_expr::{LogicalPlan, Statement as Command},
+    logical_expr::{DdlStatement, LogicalPlan, Statement as Command},
+    physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
     physical_plan::ExecutionPlan,
     prelude::{SessionConfig, SessionContext},
 };
-use hearth_core::StageGraph;
+use hearth_core::{StageGraph, conf::RangeSort};
+use macros::MacroFactory;
 use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc};
 
 /// How a session plans.
@@ -48,12 +56,14 @@ pub struct SessionOptions {
     pub runtime: Option<Arc<RuntimeEnv>>,
     /// Settings of DataFusion by their full names (`datafusion.execution.time_zone`).
     pub settings: BTreeMap<String, String>,
+    /// When a sort of the whole result is spread over partitions by ranges of its keys.
+    pub range_sort: RangeSort,
 }
 
 impl Default for SessionOptions {
     /// 8 partitions, so that a few executors of a few cores are busy, and DataFusion's 8,192 rows.
     fn default() -> Self {
-        Self { partitions: 8, batch_size: 8192, runtime: None, settings: BTreeMap::new() }
+        Self { partitions: 8, batch_size: 8192, runtime: None, settings: BTreeMap::new(), range_sort: RangeSort::Auto }
     }
 }
 
@@ -77,6 +87,7 @@ pub enum Planned {
 #[derive(Clone)]
 pub struct SqlSession {
     context: SessionContext,
+    cut: CutOptions,
 }
 
 impl SqlSession {
@@ -87,20 +98,30 @@ impl SqlSession {
         for (key, value) in &options.settings {
             settings.set(key, value)?;
         }
-        settings.execution.target_partitions = options.partitions.max(1);
         settings.execution.planning_concurrency = 1;
-        let batch_size = NonZeroUsize::new(options.batch_size.max(1)).unwrap_or(NonZeroUsize::MIN);
-        settings.set("datafusion.execution.batch_size", &batch_size.to_string())?;
+        choose(settings, &options)?;
         settings.catalog.information_schema = true;
         settings.sql_parser.collect_spans = true;
         pin(settings);
-        let mut state = SessionStateBuilder::new().with_config(config).with_default_features();
+        let mut state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_default_features()
+            .with_analyzer_rule(Arc::new(DistributeBy))
+            .with_physical_optimizer_rules(physical_rules())
+            .with_function_factory(Some(Arc::new(MacroFactory)));
         if let Some(runtime) = options.runtime {
             state = state.with_runtime_env(runtime);
         }
         let context = SessionContext::new_with_state(state.build());
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
-        Ok(Self { context })
+        Ok(Self { context, cut: CutOptions { range_sort: options.range_sort } })
+    }
+
+    /// The same tables, views and variables, with what is planned by other options; its runtime and settings stay.
+    pub fn with_options(&self, options: &SessionOptions) -> Result<Self, PlanError> {
+        let state = self.context.state_ref();
+        choose(state.write().config_mut().options_mut(), options)?;
+        Ok(Self { context: self.context.clone(), cut: CutOptions { range_sort: options.range_sort } })
     }
 
     /// The session of DataFusion underneath, to register tables of other kinds.
@@ -111,7 +132,7 @@ impl SqlSession {
     /// The statements of a text, in order.
     pub fn statements(&self, sql: &str) -> Result<Vec<Statement>, PlanError> {
         let state = self.context.state();
-        apart::compute(|| statement::split(&state, sql))
+        apart::compute(|| statement::split(&state.config_options().sql_parser, sql))
     }
 
     /// Plans a text of one statement.
@@ -127,7 +148,11 @@ impl SqlSession {
     /// Plans a statement, or runs it if it is one for the driver.
     pub async fn plan_statement(&self, statement: &Statement) -> Result<Planned, PlanError> {
         let (session, statement) = (self.clone(), statement.clone());
-        apart::run(move || async move { session.plan_logical(&statement).await.map_err(|e| session.hint(e)) }).await
+        let plan = move || async move {
+            let planned = session.plan_logical(&statement).await;
+            planned.map_err(|e| session.hint_variable(&statement, session.hint(e)))
+        };
+        apart::run(plan).await
     }
 
     async fn plan_logical(&self, statement: &Statement) -> Result<Planned, PlanError> {
@@ -146,6 +171,11 @@ impl SqlSession {
                 let prepared = self.context.execute_logical_plan(plan).await?;
                 self.query(&prepared.into_unoptimized_plan()).await
             }
+            LogicalPlan::Ddl(DdlStatement::DropFunction(mut drop)) => {
+                // As it was named when it was made.
+                drop.name = drop.name.to_lowercase();
+                self.run_here(LogicalPlan::Ddl(DdlStatement::DropFunction(drop))).await
+            }
             plan @ (LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) | LogicalPlan::DescribeTable(_)) => {
                 self.run_here(plan).await
             }
@@ -159,7 +189,7 @@ impl SqlSession {
         if local::reads_session(&physical) {
             return self.run_physical_here(physical).await;
         }
-        let (graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx())?;
+        let (graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx(), self.cut)?;
         Ok(Planned::Query { graph, schema: physical.schema(), explain: render(&texts) })
     }
 
@@ -175,7 +205,7 @@ impl SqlSession {
     async fn explain_stages(&self, plan: &LogicalPlan) -> String {
         match self.physical(plan).await {
             Ok((_, physical)) if local::reads_session(&physical) => "runs in the driver".into(),
-            Ok((state, physical)) => match cut(&physical, &table_names(plan), &state.task_ctx()) {
+            Ok((state, physical)) => match cut(&physical, &table_names(plan), &state.task_ctx(), self.cut) {
                 Ok((_, texts)) => render(&texts),
                 Err(error) => error.to_string(),
             },
@@ -188,6 +218,20 @@ impl fmt::Debug for SqlSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqlSession").field("id", &self.context.session_id()).finish_non_exhaustive()
     }
+}
+
+/// What options say in DataFusion's own words.
+fn choose(settings: &mut ConfigOptions, options: &SessionOptions) -> Result<(), PlanError> {
+    settings.execution.target_partitions = options.partitions.max(1);
+    let batch_size = NonZeroUsize::new(options.batch_size.max(1)).unwrap_or(NonZeroUsize::MIN);
+    Ok(settings.set("datafusion.execution.batch_size", &batch_size.to_string())?)
+}
+
+/// DataFusion's, after what must happen before them.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.insert(0, Arc::new(KeepAsked));
+    rules
 }
 
 /// The settings that plans of several processes rely on.
