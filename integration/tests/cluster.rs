@@ -63,6 +63,25 @@ fn every_path_of_a_block_gives_the_same_rows() {
 }
 
 #[test]
+fn a_sort_by_ranges_comes_in_order() {
+    let cluster = TestCluster::start(&[1, 1]);
+    let sort = "select o_orderkey as k from tpch.sf0_01.orders order by o_orderkey desc";
+    let sql = |text: &str| {
+        let conf = ["--format", "csv", "--conf", "hearth.sql.rangeSort=always"];
+        cluster.sql(&[&conf[..], &["--conf", "spark.sql.shuffle.partitions=3", "-e", text]].concat()).ok()
+    };
+    assert!(sql(&format!("explain {sort}")).contains("writes 3 blocks a task by ranges of"));
+    let sorted = sql(sort);
+    let keys: Vec<u32> = sorted.lines().skip(1).map(|line| line.parse().unwrap()).collect();
+    // As many as TPC-H says.
+    assert_eq!(keys.len(), 15_000);
+    assert!(keys.is_sorted_by(|a, b| a > b));
+    let dealt =
+        "select count(*) as n, max(o_orderkey) as k from (select /*+ REPARTITION(5) */ * from tpch.sf0_01.orders)";
+    assert_eq!(sql(dealt), "n,k\n15000,60000\n");
+}
+
+#[test]
 fn the_http_port_answers() {
     let cluster = TestCluster::start(&[2]);
     assert_eq!(get(&cluster.webui, "/healthz").0, 200);

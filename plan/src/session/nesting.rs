@@ -188,16 +188,16 @@ fn longest(tokens: &[TokenWithSpan]) -> usize {
 
 /// Refuses a text with a statement whose tree could be too deep, or too large.
 pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
-    let longest = longest(tokens);
-    if longest > MAX_TOKENS {
-        return Err(PlanError::TooLong { tokens: longest, limit: MAX_TOKENS });
-    }
     if joins(tokens) > depth::MAX_JOINS {
         return Err(depth::too_many_joins());
     }
-    match levels(tokens) {
-        ..=MAX_LEVELS => Ok(()),
-        levels => Err(PlanError::too_deep(levels, MAX_LEVELS)),
+    let levels = levels(tokens);
+    if levels > MAX_LEVELS {
+        return Err(PlanError::too_deep(levels, MAX_LEVELS));
+    }
+    match longest(tokens) {
+        ..=MAX_TOKENS => Ok(()),
+        tokens => Err(PlanError::TooLong { tokens, limit: MAX_TOKENS }),
     }
 }
 

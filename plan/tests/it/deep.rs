@@ -2,12 +2,7 @@
 
 use crate::harness::{env, query, run, session, session_over};
 use hearth_plan::Planned;
-use std::{
-    fmt::Write,
-    future::Future,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write, future::Future, thread, time::Duration};
 
 /// What an ordinary thread has.
 const CALLER: usize = 2 << 20;
@@ -167,24 +162,15 @@ async fn a_statement_shows_itself() {
     assert_eq!(statements.iter().map(ToString::to_string).collect::<Vec<_>>(), ["SELECT 1", "SELECT 2"]);
 }
 
-/// An answer or an error, soon.
-fn settles(sql: &str) -> Result<usize, String> {
-    let started = Instant::now();
-    let answer = answer(sql);
-    // Far above what it takes here, far below what nobody bounded.
-    assert!(started.elapsed() < Duration::from_secs(120), "{:?}: {}", started.elapsed(), &sql[..80]);
-    answer
-}
-
 #[test]
 fn statements_of_ten_megabytes_are_settled() {
     const MEGABYTES: usize = 10 << 20;
     let text = format!("select length('{}')", "x".repeat(MEGABYTES));
-    assert_eq!(settles(&text), Ok(1));
+    assert_eq!(answer(&text), Ok(1));
     let comment = format!("select 1 /* {} */", "x ".repeat(MEGABYTES / 2));
-    assert_eq!(settles(&comment), Ok(1));
+    assert_eq!(answer(&comment), Ok(1));
     let columns = format!("select {}", vec!["1 + n_nationkey"; MEGABYTES / 18].join(", "));
-    let error = settles(&format!("{columns} {NATION}")).unwrap_err();
+    let error = answer(&format!("{columns} {NATION}")).unwrap_err();
     assert!(error.contains("too long"), "{}", &error[..200.min(error.len())]);
     assert_too_deep(&format!("select {}1{}", "(".repeat(MEGABYTES / 2), ")".repeat(MEGABYTES / 2)));
     assert_too_deep(&format!("select {}", "- ".repeat(MEGABYTES / 2)));
@@ -201,7 +187,7 @@ fn ten_thousand_parentheses_are_settled() {
 #[test]
 fn lists_of_a_hundred_thousand_are_answered() {
     let list = terms(100_000, &format!("select n_name {NATION} where n_nationkey in (1"), |i| format!(", {i}"));
-    assert_eq!(settles(&format!("{list})")), Ok(24));
+    assert_eq!(answer(&format!("{list})")), Ok(24));
 }
 
 #[test]
@@ -210,7 +196,6 @@ fn tables_of_thousands_of_columns_are_answered() {
     let line = |cell: &dyn Fn(usize) -> String| (0..5_000).map(cell).collect::<Vec<_>>().join(",");
     let content = format!("{}\n{}\n", line(&|i| format!("c{i}")), line(&|i| i.to_string()));
     std::fs::write(dir.path().join("wide.csv"), content).unwrap();
-    let started = Instant::now();
     let rows = on_stack(EXECUTOR, async {
         let session = session_over(dir.path(), 2).await;
         let mut counts = Vec::new();
@@ -220,5 +205,4 @@ fn tables_of_thousands_of_columns_are_answered() {
         counts
     });
     assert_eq!(rows, [1, 1]);
-    assert!(started.elapsed() < Duration::from_secs(120), "{:?}", started.elapsed());
 }
