@@ -98,8 +98,9 @@ async fn check_buffers(
                 lengths.push(length);
             }
             None => {
-                return Err(at
-                    .broken(format!("a batch has a buffer of {length} bytes after byte {body}, where there are none")));
+                return Err(at.broken(format!(
+                    "a batch has a buffer of {length} bytes after byte {body}, where there are none"
+                )));
             }
         }
     }
