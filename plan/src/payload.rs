@@ -5,7 +5,7 @@
 //! runs.
 
 use crate::{
-    PlanError, codec,
+    PlanError, codec, scan,
     store::{self, StoreMessage, StoreOptions, Stores},
 };
 use datafusion::{
@@ -42,6 +42,9 @@ struct Stage {
     /// How to reach the stores that the plan reads or writes.
     #[prost(message, repeated, tag = "8")]
     stores: Vec<StoreMessage>,
+    /// How the files of scans are compressed.
+    #[prost(btree_map = "string, string", tag = "9")]
+    compressions: BTreeMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -126,8 +129,10 @@ pub(crate) fn encode(
         }
     };
     let stores = shared.stores(&plan)?;
+    let compressions = scan::compressions(&plan);
     let plan = Some(Box::new(codec::encode(&plan)?));
-    let bytes = Stage { plan, output, whole, settings: shared.settings.clone(), range, stores }.encode_to_vec();
+    let settings = shared.settings.clone();
+    let bytes = Stage { plan, output, whole, settings, range, stores, compressions }.encode_to_vec();
     if bytes.len() > MAX_PAYLOAD_BYTES {
         return Err(PlanError::TooLarge { stage: stage.to_owned(), bytes: bytes.len(), limit: MAX_PAYLOAD_BYTES });
     }
@@ -151,6 +156,7 @@ pub struct DecodedPayload {
     whole: bool,
     config: SessionConfig,
     stores: Vec<StoreOptions>,
+    compressions: BTreeMap<String, String>,
 }
 
 /// A fresh plan, and what becomes of its rows.
@@ -178,7 +184,8 @@ impl DecodedPayload {
         }
         let stores = stage.stores.into_iter().map(StoreOptions::of_message).collect::<Result<_, _>>();
         let stores = stores.map_err(|e| malformed(e.strip_backtrace()))?;
-        Ok(Self { plan, output, whole: stage.whole, config: SessionConfig::from(options), stores })
+        let config = SessionConfig::from(options);
+        Ok(Self { plan, output, whole: stage.whole, config, stores, compressions: stage.compressions })
     }
 
     /// Whether its only task computes all partitions of the plan.
@@ -198,7 +205,7 @@ impl DecodedPayload {
 
     /// A fresh plan.
     pub(crate) fn plan(&self, context: &TaskContext) -> datafusion::common::Result<FreshPlan> {
-        let plan = codec::decode(&self.plan, context)?;
+        let plan = scan::with_compressions(codec::decode(&self.plan, context)?, &self.compressions)?;
         Ok(match &self.output {
             Kind::Result => FreshPlan { plan, output: Output::Result },
             Kind::Single => FreshPlan { plan, output: Output::Single },

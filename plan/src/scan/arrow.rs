@@ -1,7 +1,7 @@
 //! Lengths in Arrow files. The readers allocate what a file says, so what it says is compared with its size before.
 
 use super::failure::InFile;
-use arrow_ipc::{Block, root_as_footer, root_as_message};
+use arrow_ipc::{Block, Message, root_as_footer, root_as_message};
 use datafusion::common::Result;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
@@ -54,7 +54,9 @@ async fn check_footer(store: &dyn ObjectStore, file: &ObjectMeta, at: &InFile) -
     }
     let blocks = footer.dictionaries().into_iter().flatten().chain(footer.recordBatches().into_iter().flatten());
     for block in blocks {
-        if !lies_in(block, start) {
+        if lies_in(block, start) {
+            check_block(store, file, at, block).await?;
+        } else {
             let message = format!(
                 "its footer tells of a batch of {} + {} bytes at byte {}, where there are none",
                 block.metaDataLength(),
@@ -67,10 +69,72 @@ async fn check_footer(store: &dyn ObjectStore, file: &ObjectMeta, at: &InFile) -
     Ok(())
 }
 
+/// Bytes that one compressed buffer may have when it is not, whatever its size; above, what LZ4 at its best makes of it.
+const LARGE: u64 = 256 << 20;
+const BEST: u64 = 256;
+
+/// Compares what the compressed buffers of a batch say of their lengths with what they can be. `body` is where they begin.
+async fn check_buffers(
+    store: &dyn ObjectStore,
+    file: &ObjectMeta,
+    at: &InFile,
+    message: &Message<'_>,
+    body: u64,
+) -> Result<()> {
+    let batch = message.header_as_dictionary_batch().and_then(|dictionary| dictionary.data());
+    let Some(batch) = batch.or_else(|| message.header_as_record_batch()) else { return Ok(()) };
+    if batch.compression().is_none() {
+        return Ok(());
+    }
+    let mut prefixes = Vec::new();
+    let mut lengths = Vec::new();
+    for buffer in batch.buffers().into_iter().flatten().filter(|buffer| buffer.length() > 0) {
+        let (offset, length) =
+            (u64::try_from(buffer.offset()).ok(), u64::try_from(buffer.length()).unwrap_or(u64::MAX));
+        let from = offset.and_then(|offset| body.checked_add(offset));
+        match from.filter(|from| length >= 8 && from.checked_add(length).is_some_and(|to| to <= file.size)) {
+            Some(from) => {
+                prefixes.push(from..from + 8);
+                lengths.push(length);
+            }
+            None => {
+                return Err(at.broken(format!(
+                    "a batch has a buffer of {length} bytes after byte {body}, where there are none"
+                )));
+            }
+        }
+    }
+    for (prefix, length) in store.get_ranges(&file.location, &prefixes).await?.iter().zip(lengths) {
+        let said = prefix.first_chunk().map_or(0, |bytes| i64::from_le_bytes(*bytes));
+        // -1 is a buffer that is not compressed after all.
+        let fits = said == -1 || u64::try_from(said).is_ok_and(|said| said <= LARGE.max(length.saturating_mul(BEST)));
+        if !fits {
+            let message = format!(
+                "a buffer of {length} bytes after byte {body} is said to have {said} when it is not compressed"
+            );
+            return Err(at.broken(message));
+        }
+    }
+    Ok(())
+}
+
 fn lies_in(block: &Block, end: u64) -> bool {
     let parts = [block.offset(), i64::from(block.metaDataLength()), block.bodyLength()];
     let parts = parts.iter().map(|part| u64::try_from(*part).ok()).collect::<Option<Vec<_>>>();
     parts.and_then(|parts| parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(*part))).is_some_and(|to| to <= end)
+}
+
+/// A block of a file is a message of a stream, and then its body.
+async fn check_block(store: &dyn ObjectStore, file: &ObjectMeta, at: &InFile, block: &Block) -> Result<()> {
+    // Not negative: the block lies in the file.
+    let (from, length) = (block.offset().unsigned_abs(), u64::from(block.metaDataLength().unsigned_abs()));
+    let bytes = store.get_range(&file.location, from..from + length).await?;
+    let head = if bytes.starts_with(&CONTINUATION) { 8 } else { 4 };
+    let Some(message) = bytes.get(head..) else {
+        return Err(at.broken(format!("the batch at byte {from} has no message")));
+    };
+    let message = root_as_message(message).map_err(|e| at.broken(format!("no message at byte {from}: {e}")))?;
+    check_buffers(store, file, at, &message, from + length).await
 }
 
 async fn check_messages(store: &dyn ObjectStore, file: &ObjectMeta, at: &InFile) -> Result<()> {
@@ -95,7 +159,10 @@ async fn check_messages(store: &dyn ObjectStore, file: &ObjectMeta, at: &InFile)
         let message = root_as_message(&bytes).map_err(|e| at.broken(format!("no message at byte {place}: {e}")))?;
         let body = u64::try_from(message.bodyLength()).ok().and_then(|body| body.checked_add(to));
         match body.filter(|end| *end <= file.size) {
-            Some(end) => place = end,
+            Some(end) => {
+                check_buffers(store, file, at, &message, to).await?;
+                place = end;
+            }
             None => {
                 let message = format!(
                     "a batch at byte {place} is said to have {} bytes, more than the file",

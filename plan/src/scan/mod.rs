@@ -15,10 +15,13 @@
 //! Guards are put around the plan of a task, after it was decoded: they never travel.
 
 mod arrow;
+mod compression;
 mod failure;
 mod morsel;
 mod source;
 mod unchanged;
+
+pub(crate) use compression::{compressions, with_compressions};
 
 use datafusion::{
     common::{

@@ -185,15 +185,24 @@ impl About {
             let message = "the bucket is in another region; set AWS_REGION or spark.hadoop.fs.s3a.endpoint.region";
             return (StoreTrouble::Misconfigured, message.into());
         }
-        if ["ExpiredToken", "InvalidToken", "InvalidAccessKeyId"].iter().any(|code| said.contains(code)) {
+        // Lists of objects say by a code what other requests say by the kind of their error.
+        let status = chain(error).find_map(|e| status(&e.to_string()));
+        let refused = ["AccessDenied", "ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch"];
+        if matches!(status, Some(401 | 403)) || refused.iter().any(|code| said.contains(code)) {
             return (StoreTrouble::Refused, self.refused(&said));
         }
-        match said.split_once("status code: ").map(|(_, rest)| rest.as_bytes().first()) {
-            Some(Some(b'4')) => (StoreTrouble::Rejected, said),
-            Some(Some(b'5')) => (StoreTrouble::Unreachable, format!("the store is in trouble: {said}")),
+        match status {
+            Some(404) => (StoreTrouble::Missing, self.missing(&said)),
+            Some(400..500) => (StoreTrouble::Rejected, said),
+            Some(500..) => (StoreTrouble::Unreachable, format!("the store is in trouble: {said}")),
             _ => (StoreTrouble::Other, said),
         }
     }
+}
+
+/// The status of an HTTP answer, in the client's words about it.
+fn status(message: &str) -> Option<u16> {
+    message.split_once("status code: ")?.1.get(..3)?.parse().ok()
 }
 
 fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {

@@ -3,6 +3,7 @@
 
 mod answers;
 mod bad_input;
+mod broken;
 mod deep;
 mod failures;
 mod functions;
@@ -13,4 +14,5 @@ mod range;
 mod repartition;
 mod session;
 mod shapes;
+mod sources;
 mod tpch;

@@ -8,6 +8,7 @@ use super::{
     output,
 };
 use crate::cli::{flags, target::Target};
+use hearth_core::conf::secret::{REDACTED, is_secret};
 use hearth_plan::format::Format;
 use std::{
     borrow::Cow,
@@ -189,7 +190,7 @@ impl Shell {
     fn configuration(&self) -> String {
         let pairs = self.conf.pairs().iter();
         let line = |(key, value): (&String, &String)| {
-            let value = if is_secret(key) { "(hidden)" } else { value };
+            let value = if is_secret(key) { REDACTED } else { value };
             format!("{key} {}\n", flags::printable(value))
         };
         let set: String = pairs.map(line).collect();
@@ -204,12 +205,6 @@ impl Shell {
         let lines = History::newest(&self.editor, count);
         self.show(&lines.iter().map(|line| format!("{}\n", flags::printable(line))).collect::<String>())
     }
-}
-
-/// Whether a key's value is not for everybody's eyes; Spark's words for it.
-fn is_secret(key: &str) -> bool {
-    let lower = key.to_lowercase();
-    ["secret", "password", "token", "access.key", "accesskey"].iter().any(|word| lower.contains(word))
 }
 
 fn help() -> String {

@@ -74,6 +74,9 @@ async fn local(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(wrong(path.display(), "no such file or directory"))
         }
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            Err(wrong(text, "is a file, or in one; write it without the slash"))
+        }
         Err(error) => Err(wrong(path.display(), error)),
     }
 }
