@@ -34,7 +34,7 @@ pub mod task;
 pub mod tpch;
 
 pub use error::PlanError;
-pub use exchange::{BlockSource, Maps, Selection, decode_result};
+pub use exchange::{BlockSource, Maps, Piece, Selection, decode_result};
 pub use failure::failure_of;
 pub use payload::DecodedPayload;
 pub use session::{Planned, SessionOptions, SqlSession, Statement};

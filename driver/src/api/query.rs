@@ -92,8 +92,8 @@ impl QueryRun {
     }
 
     /// What its result tasks did so far, together.
-    pub const fn metrics(&self) -> TaskMetrics {
-        self.metrics
+    pub const fn metrics(&self) -> &TaskMetrics {
+        &self.metrics
     }
 
     /// Why nothing of it runs, when that is so.
@@ -190,7 +190,7 @@ impl Job {
             match self.handle.next().await {
                 Some(JobNews::Result { partition, block, metrics }) => {
                     self.ahead.insert(partition, block);
-                    add(sum, &metrics);
+                    sum.add(&metrics);
                 }
                 Some(JobNews::Over(Ok(()))) => self.complete = true,
                 Some(JobNews::Over(Err(failure))) => return Some(Err(failure.into())),
@@ -200,14 +200,6 @@ impl Job {
             }
         }
     }
-}
-
-fn add(sum: &mut TaskMetrics, more: &TaskMetrics) {
-    sum.rows += more.rows;
-    sum.bytes_written += more.bytes_written;
-    sum.bytes_read += more.bytes_read;
-    sum.bytes_spilled += more.bytes_spilled;
-    sum.run_millis += more.run_millis;
 }
 
 /// Bytes of the rows themselves: several batches may share the memory that they were decoded from.

@@ -11,7 +11,7 @@
 //!
 //! What holds:
 //! - Blocks are read in map order, so that a rerun over the same outputs sees the same rows in the same order.
-//! - One decoded block is held at a time, and of it one decoded batch.
+//! - One piece of a block is held at a time, and of it one decoded batch.
 //! - A block that does not decode, or decodes to other columns than the plan expects, is an error, never fewer rows.
 
 mod block;
@@ -19,9 +19,9 @@ mod properties;
 mod reader;
 mod source;
 
-pub(crate) use block::conform;
 pub use block::{BlockDecoder, decode_result};
+pub(crate) use block::{conform, decode};
 pub use properties::{Equal, Key, Ordering, Properties};
 pub use reader::{ExchangeReaderExec, ReadMode};
 pub(crate) use source::Blocks;
-pub use source::{BlockSource, Maps, Selection};
+pub use source::{BlockSource, Maps, Piece, Selection};

@@ -19,6 +19,8 @@
 
 mod buffers;
 mod env;
+mod memory;
+mod operators;
 mod output;
 pub(crate) mod specialise;
 
@@ -32,14 +34,13 @@ use crate::{
 };
 use bytes::Bytes;
 use datafusion::{
-    common::{
-        Result, plan_err,
-        tree_node::{TreeNode, TreeNodeRecursion},
-    },
+    common::{Result, plan_err},
     physical_plan::{ExecutionPlan, coalesce_partitions::CoalescePartitionsExec},
 };
 use futures::{StreamExt, stream::BoxStream};
-use hearth_core::messages::task::TaskFailure;
+use hearth_core::messages::task::{TaskFailure, TaskMetrics};
+use memory::TaskMemory;
+use operators::Operators;
 use output::{Layout, TaskOutput};
 use specialise::{partitions, specialise};
 use std::{
@@ -65,7 +66,8 @@ pub struct TaskRun {
     chunks: BoxStream<'static, Result<Chunk, TaskFailure>>,
     output_partitions: u32,
     rows: Arc<AtomicU64>,
-    plan: Arc<dyn ExecutionPlan>,
+    operators: Operators,
+    memory: Arc<TaskMemory>,
 }
 
 impl TaskRun {
@@ -84,16 +86,9 @@ impl TaskRun {
         self.rows.load(Ordering::Relaxed)
     }
 
-    /// Bytes that operators spilled to disk so far.
-    pub fn bytes_spilled(&self) -> u64 {
-        let mut spilled = 0;
-        // The closure never fails.
-        let _ = self.plan.apply(|node| {
-            let bytes = node.metrics().and_then(|m| m.spilled_bytes()).unwrap_or(0);
-            spilled += bytes as u64;
-            Ok(TreeNodeRecursion::Continue)
-        });
-        spilled
+    /// What it did so far, as far as its plan tells: rows, what its sources read, what its operators spilled and held.
+    pub fn metrics(&self) -> TaskMetrics {
+        TaskMetrics { rows: self.rows(), peak_memory: self.memory.peak(), ..self.operators.metrics() }
     }
 }
 
@@ -114,11 +109,18 @@ pub fn run_task(
 }
 
 fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>, env: &TaskEnv) -> Result<TaskRun> {
+    let memory = Arc::new(TaskMemory::new(&env.runtime().memory_pool));
+    let env = env.with_pool(Arc::<TaskMemory>::clone(&memory));
     let config = payload.config().clone().with_extension(Arc::new(Blocks(source)));
     let context = Arc::new(env.context(config));
     let FreshPlan { plan, partitioning } = payload.plan(&context)?;
     let schema = plan.schema();
-    let plan = if payload.whole() { whole(plan, partition)? } else { specialise(&plan, partition as usize)? };
+    let stage = plan;
+    let plan = match payload.whole() {
+        true => whole(Arc::clone(&stage), partition)?,
+        false => specialise(&stage, partition as usize)?,
+    };
+    let operators = Operators::of(&stage, &plan, partition as usize);
     let layout = match (payload.output(), partitioning) {
         (Output::Result, _) => Layout::Result,
         (Output::Single, _) => Layout::Single,
@@ -130,10 +132,9 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
     let output = TaskOutput::try_new(layout, schema, &context, Arc::clone(&rows))?;
     let output_partitions = output.partitions();
     let files = InFiles::of(&plan);
-    let env = env.clone();
     let failure = move |error| files.name_in(failure_in(env.spill_dir(), &error));
     let chunks = output.write(batches).map(move |chunk| chunk.map_err(&failure)).boxed();
-    Ok(TaskRun { chunks, output_partitions, rows, plan })
+    Ok(TaskRun { chunks, output_partitions, rows, operators, memory })
 }
 
 /// All partitions of the plan as one.

@@ -9,7 +9,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{StreamExt, future::try_join_all, stream, stream::BoxStream};
 use hearth_core::{Determinism, Payload, StageGraph, messages::task::TaskFailure};
 use hearth_plan::{
-    BlockSource, DecodedPayload, Maps, PlanError, Planned, Selection, SessionOptions, SqlSession, TaskEnv,
+    BlockSource, DecodedPayload, Maps, Piece, PlanError, Planned, Selection, SessionOptions, SqlSession, TaskEnv,
     TaskEnvOptions, decode_result, run_task,
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -21,14 +21,14 @@ pub(crate) type Outputs = Arc<Vec<Vec<Bytes>>>;
 pub(crate) struct Memory(pub(crate) Vec<Outputs>);
 
 impl BlockSource for Memory {
-    fn read(&self, input: usize, blocks: Selection) -> BoxStream<'static, Result<Bytes, TaskFailure>> {
+    fn read(&self, input: usize, blocks: Selection) -> BoxStream<'static, Result<Piece, TaskFailure>> {
         let maps = &self.0[input];
         let reduce = blocks.reduce as usize;
         let chosen: Vec<_> = match blocks.maps {
             Maps::All => maps.iter().map(|map| map[reduce].clone()).collect(),
             Maps::One(map) => vec![maps[map as usize][reduce].clone()],
         };
-        stream::iter(chosen.into_iter().filter(|b| !b.is_empty()).map(Ok)).boxed()
+        stream::iter(chosen.into_iter().filter(|b| !b.is_empty()).map(|b| Ok(b.into()))).boxed()
     }
 }
 
