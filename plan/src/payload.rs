@@ -33,6 +33,9 @@ struct Stage {
     /// DataFusion's settings, as far as they differ from its defaults.
     #[prost(btree_map = "string, string", tag = "4")]
     settings: BTreeMap<String, String>,
+    /// Rows of a result are counted, and go nowhere.
+    #[prost(bool, tag = "9")]
+    discards: bool,
 }
 
 /// What becomes of the rows of a stage.
@@ -68,11 +71,17 @@ pub(crate) fn encode(
         Output::Hash => 3,
     };
     let plan = Some(Box::new(codec::encode(plan)?));
-    let bytes = Stage { plan, output, whole, settings: settings.clone() }.encode_to_vec();
+    let bytes = Stage { plan, output, whole, settings: settings.clone(), discards: false }.encode_to_vec();
     if bytes.len() > MAX_PAYLOAD_BYTES {
         return Err(PlanError::TooLarge { stage: stage.to_owned(), bytes: bytes.len(), limit: MAX_PAYLOAD_BYTES });
     }
     Ok(Payload::new(bytes))
+}
+
+/// The payload of a result stage that computes the same, and whose tasks drop their rows once they are counted.
+pub(crate) fn discarding(payload: &Payload) -> Result<Payload, PlanError> {
+    let stage = Stage::decode(payload.bytes().clone()).map_err(|e| PlanError::Internal(e.to_string()))?;
+    Ok(Payload::new(Stage { discards: true, ..stage }.encode_to_vec()))
 }
 
 /// A payload's message, ready to make plans of. Executors keep it as long as they keep the payload.
@@ -81,6 +90,7 @@ pub struct DecodedPayload {
     plan: PhysicalPlanNode,
     output: Output,
     whole: bool,
+    discards: bool,
     config: SessionConfig,
 }
 
@@ -107,7 +117,7 @@ impl DecodedPayload {
         for (key, value) in &stage.settings {
             options.set(key, value).map_err(|e| malformed(e.strip_backtrace()))?;
         }
-        Ok(Self { plan, output, whole: stage.whole, config: SessionConfig::from(options) })
+        Ok(Self { plan, output, whole: stage.whole, discards: stage.discards, config: SessionConfig::from(options) })
     }
 
     /// What becomes of its rows.
@@ -118,6 +128,11 @@ impl DecodedPayload {
     /// Whether its only task computes all partitions of the plan.
     pub const fn whole(&self) -> bool {
         self.whole
+    }
+
+    /// Whether the rows of its result are only counted.
+    pub const fn discards(&self) -> bool {
+        self.discards
     }
 
     /// The settings its tasks run under.

@@ -11,12 +11,16 @@
 //! large it is and wherever it lies. Only rows whose reader says that it holds them all ([`QueryRun::collect`],
 //! [`QueryRun::bounded`]) count against `spark.driver.maxResultSize`.
 //!
+//! `EXPLAIN ANALYZE` runs a query like any other, but its result tasks count their rows and drop them; when it is over, its
+//! one row tells what the stages did (`analyze`).
+//!
 //! A partition is handed out when its task has succeeded and all before it were handed out, so that no row is seen twice
 //! and an ORDER BY holds. Partitions that are ahead of the reader wait: the inline ones in this process, at most 256 MiB
 //! of them a job, since the machine starts no more result tasks than fit
 //! ([`result_buffer_bytes`](crate::machine::DriverOptions::result_buffer_bytes)); the others stay where they were written
 //! until it is their turn, and take what room the workers' disks have.
 
+mod analyze;
 mod error;
 mod query;
 mod results;

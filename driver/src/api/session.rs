@@ -1,6 +1,6 @@
 //! A session: the tables and settings that a user's statements see, and the driver that runs them.
 
-use super::{QueryError, QueryRun, results::Reader};
+use super::{QueryError, QueryRun, analyze::Analysis, results::Reader};
 use crate::shell::DriverHandle;
 use hearth_blocks::FetchOptions;
 use hearth_core::conf::{Conf, ShufflePartitions, keys};
@@ -106,6 +106,11 @@ impl Session {
     async fn submit(&self, planned: Planned) -> Result<QueryRun, QueryError> {
         match planned {
             Planned::Local(batches, schema) => Ok(QueryRun::local(batches, schema, self.max_result_size)),
+            Planned::Analyze { graph, texts, verbose } => {
+                let analysis = Analysis::new(texts, verbose);
+                let job = self.driver.submit(graph).await?;
+                Ok(QueryRun::analyzed(job, self.reader.clone(), analysis))
+            }
             Planned::Query { graph, schema, explain } => {
                 let job = self.driver.submit(graph).await?;
                 Ok(QueryRun::job(job, self.reader.clone(), schema, explain, self.max_result_size))

@@ -5,11 +5,11 @@ use crate::{
     machine::JobFailure,
     shell::{
         DriverHandle,
-        tests::{Said, chain, executor, in_process, named},
+        tests::{Said, chain, executor, in_process, named, output},
     },
 };
 use datafusion::arrow::{
-    array::{Int32Array, RecordBatch},
+    array::{AsArray, Int32Array, RecordBatch},
     datatypes::{DataType, Field, Schema, SchemaRef},
     ipc::writer::StreamWriter,
 };
@@ -267,6 +267,29 @@ async fn statements_of_the_driver_need_no_executor() {
     assert!(!shown.collect().await.unwrap().is_empty());
     let error = session.sql("select * from nowhere").await.unwrap_err();
     assert!(matches!(error, QueryError::Plan(_)), "{error}");
+    driver.stop(ApplicationState::Finished, "done").await;
+}
+
+#[tokio::test]
+async fn an_analyzed_query_gives_a_report_in_place_of_rows() {
+    let driver = in_process().await;
+    let _heard = executor(&driver, 1, 1, |launch| {
+        use hearth_core::messages::task::TaskTarget;
+        match launch.target {
+            TaskTarget::Result => inline(launch),
+            TaskTarget::Shuffle { .. } => Some(output(launch, &[])),
+        }
+    });
+    let session = Session::new(driver.clone(), SessionOptions::default()).unwrap();
+    let text = "explain analyze select count(*) from tpch.sf0_01.nation";
+    let mut run = session.sql(text).await.unwrap();
+    let rows = run.next().await.unwrap().unwrap();
+    assert_eq!((rows.num_rows(), rows.schema()), (1, run.schema()));
+    let [kind, report] = [0, 1].map(|column| rows.column(column).as_string::<i32>().value(0).to_owned());
+    assert_eq!(kind, "stages");
+    // The fake executor says that each of its tasks gave one row.
+    assert!(report.contains("1 of 1 done, 1 attempt") && report.contains("rows    0 in, 1 out"), "{report}");
+    assert!(run.next().await.is_none());
     driver.stop(ApplicationState::Finished, "done").await;
 }
 

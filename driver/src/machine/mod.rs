@@ -225,6 +225,8 @@ pub enum JobNews {
     Stage {
         /// Which stage.
         stage: StageId,
+        /// Its place in the job's graph.
+        place: u32,
         /// Its name.
         name: String,
         /// The newest attempt, from 0.

@@ -15,6 +15,8 @@ use tokio::sync::{mpsc, watch};
 pub struct StageProgress {
     /// Which stage.
     pub id: StageId,
+    /// Its place in the query's graph, from 0; the stage that gives the result is the last.
+    pub place: u32,
     /// What it does.
     pub name: String,
     /// Its newest attempt, from 0.
@@ -63,13 +65,14 @@ impl JobSink {
     pub(super) fn take(&self, news: JobNews) -> bool {
         let is_over = matches!(news, JobNews::Over(_));
         match news {
-            JobNews::Stage { stage, name, attempt, tasks, running, done, over, metrics } => {
+            JobNews::Stage { stage, place, name, attempt, tasks, running, done, over, metrics } => {
                 let now = Instant::now();
                 let begun =
                     self.stages.borrow().iter().find(|known| known.id == stage).map_or(now, |known| known.begun);
                 let elapsed = now - begun;
                 let progress = StageProgress {
                     id: stage,
+                    place,
                     name,
                     attempt,
                     tasks,

@@ -27,6 +27,8 @@
 mod cutter;
 mod determinism;
 mod name;
+mod text;
 
 pub use cutter::{StageText, cut};
 pub use name::TableNames;
+pub use text::render;

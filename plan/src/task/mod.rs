@@ -122,6 +122,7 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
     };
     let operators = Operators::of(&stage, &plan, partition as usize);
     let layout = match (payload.output(), partitioning) {
+        (Output::Result, _) if payload.discards() => Layout::Discarded,
         (Output::Result, _) => Layout::Result,
         (Output::Single, _) => Layout::Single,
         (Output::Hash, Some(partitioning)) => Layout::Hash(partitioning),

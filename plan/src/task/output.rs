@@ -18,6 +18,8 @@ use std::sync::{
 pub(super) enum Layout {
     /// The job's result: one stream, there even without rows.
     Result,
+    /// The same without its rows, which are only counted.
+    Discarded,
     /// One block.
     Single,
     /// One block a reduce partition.
@@ -30,6 +32,7 @@ pub(super) struct TaskOutput {
     partitioner: Option<BatchPartitioner>,
     partitions: u32,
     always: bool,
+    discards: bool,
     buffers: Buffers,
     rows: Arc<AtomicU64>,
 }
@@ -41,9 +44,10 @@ impl TaskOutput {
         context: &TaskContext,
         rows: Arc<AtomicU64>,
     ) -> Result<Self> {
-        let always = matches!(layout, Layout::Result);
+        let always = matches!(layout, Layout::Result | Layout::Discarded);
+        let discards = matches!(layout, Layout::Discarded);
         let (partitioner, partitions) = match layout {
-            Layout::Result | Layout::Single => (None, 1),
+            Layout::Result | Layout::Discarded | Layout::Single => (None, 1),
             Layout::Hash(Partitioning::Hash(keys, count)) => {
                 let partitions = u32::try_from(count).ok().filter(|p| (1..=MAX_PARTITIONS).contains(p));
                 let partitions = partitions.ok_or_else(|| {
@@ -56,7 +60,7 @@ impl TaskOutput {
         // Not as one that spills: those share the pool evenly, and this one is content with little.
         let reservation = MemoryConsumer::new("ExchangeWriter").register(context.memory_pool());
         let buffers = Buffers::new(schema, partitions, context.session_config().batch_size(), reservation);
-        Ok(Self { partitioner, partitions, always, buffers, rows })
+        Ok(Self { partitioner, partitions, always, discards, buffers, rows })
     }
 
     pub(super) const fn partitions(&self) -> u32 {
@@ -87,6 +91,9 @@ impl TaskOutput {
 
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
         self.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+        if self.discards {
+            return Ok(());
+        }
         match &mut self.partitioner {
             None => self.buffers.push(0, batch),
             Some(partitioner) => partitioner.partition(batch, |partition, rows| self.buffers.push(partition, rows)),

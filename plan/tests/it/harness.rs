@@ -149,7 +149,7 @@ pub(crate) async fn session_over(dir: &Path, partitions: usize) -> SqlSession {
 pub(crate) async fn graph(session: &SqlSession, sql: &str) -> (StageGraph, String) {
     match session.plan(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")) {
         Planned::Query { graph, explain, .. } => (graph, explain),
-        Planned::Local(..) => panic!("{sql} ran in the driver"),
+        other => panic!("{sql} is no query: {other:?}"),
     }
 }
 
@@ -163,7 +163,7 @@ pub(crate) async fn query(session: &SqlSession, sql: &str) -> Vec<String> {
 pub(crate) async fn local(session: &SqlSession, sql: &str) -> Vec<String> {
     match session.plan(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")) {
         Planned::Local(batches, _) => rows(&batches),
-        Planned::Query { .. } => panic!("{sql} is for executors"),
+        other => panic!("{sql} is for executors: {other:?}"),
     }
 }
 

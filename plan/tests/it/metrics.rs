@@ -1,17 +1,16 @@
 //! What tasks say they did.
 
-use crate::harness::{Memory, Outputs, env, graph, run_one, session};
+use crate::harness::{Memory, Outputs, env, local, refused, run_one, session};
+use bytes::Bytes;
 use hearth_core::messages::task::TaskMetrics;
-use hearth_plan::{DecodedPayload, run_task};
+use hearth_plan::{DecodedPayload, PlanError, Planned, decode_result, run_task};
 use std::sync::Arc;
 
 /// What all tasks of each stage did, and the lines of the stages' plans.
 async fn measured(sql: &str) -> Vec<(TaskMetrics, Vec<String>)> {
-    let (graph, explain) = graph(&session(2), sql).await;
-    // The stages' texts begin with the last stage.
-    let mut texts: Vec<_> =
-        explain.split("\n\n").map(|text| text.lines().skip(1).map(String::from).collect()).collect();
-    texts.reverse();
+    let planned = session(2).plan(&format!("explain analyze verbose {sql}")).await.unwrap();
+    let Planned::Analyze { graph, texts, verbose: true } = planned else { panic!("{planned:?}") };
+    let texts = texts.iter().map(|text| text.plan.lines().map(String::from).collect());
     let env = env();
     let (mut outputs, mut all): (Vec<Outputs>, Vec<_>) = (Vec::new(), Vec::new());
     for (stage, text) in graph.stages.iter().zip(texts) {
@@ -25,6 +24,10 @@ async fn measured(sql: &str) -> Vec<(TaskMetrics, Vec<String>)> {
             }
             sum.add(&run.metrics());
             blocks.push(run_one(&stage.payload, partition, inputs.clone(), &env).await.unwrap().0);
+        }
+        if outputs.len() == graph.result() {
+            let decoded = blocks.iter().map(|blocks: &Vec<Bytes>| decode_result(blocks[0].clone()).unwrap());
+            assert!(decoded.into_iter().all(|(schema, rows)| schema.is_some() && rows.is_empty()), "rows are dropped");
         }
         outputs.push(Arc::new(blocks));
         all.push((sum, text));
@@ -63,4 +66,18 @@ async fn rows_are_counted_from_stage_to_stage() {
     assert_eq!((rows_of(&all[1], "ExchangeReaderExec"), rows_of(&all[1], "AggregateExec")), (10, 5));
     assert!(all[0].0.peak_memory > 0, "an aggregate holds its groups");
     assert!(all.iter().all(|(metrics, _)| metrics.bytes_spilled == 0));
+}
+
+#[tokio::test]
+async fn only_queries_are_analyzed() {
+    let session = session(2);
+    local(&session, "create table t (a int)").await;
+    for sql in ["insert into t values (1)", "copy t to '/nowhere/never.csv'", "create table u as select 1"] {
+        let error = refused(&session, &format!("explain analyze {sql}")).await;
+        assert!(matches!(error, PlanError::Unsupported(_)), "{sql}: {error:?}");
+        assert!(error.to_string().contains("a statement that writes"), "{error}");
+    }
+    // What only this session knows, DataFusion analyzes here.
+    let rows = local(&session, "explain analyze select table_name from information_schema.tables").await;
+    assert!(rows[0].starts_with("Plan with Metrics|"), "{rows:?}");
 }

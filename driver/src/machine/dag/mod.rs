@@ -117,6 +117,7 @@ impl DagScheduler {
             let made_stage = Stage {
                 id: stage,
                 job: id,
+                place: u32::try_from(place).expect("a valid graph has at most MAX_STAGES"),
                 name: node.name,
                 tasks: node.tasks,
                 inputs,
@@ -377,6 +378,7 @@ impl DagScheduler {
                 let over = stage.state != StageState::Running || !is_open(&stage.job);
                 let news = JobNews::Stage {
                     stage: stage.id,
+                    place: stage.place,
                     name: stage.name.clone(),
                     attempt: stage.attempts - 1,
                     tasks: stage.tasks,

@@ -44,6 +44,8 @@ pub(crate) struct Input {
 pub(crate) struct Stage {
     pub(crate) id: StageId,
     pub(crate) job: JobId,
+    /// Its place in the job's graph.
+    pub(crate) place: u32,
     pub(crate) name: String,
     pub(crate) tasks: u32,
     pub(crate) inputs: Vec<Input>,
