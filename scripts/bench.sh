@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Measures a release build. `./scripts/bench.sh startup [RUNS]`: a trivial query as a whole process on a running cluster,
+# Measures a release build. `./scripts/bench.sh results [--gib N]`: a large result through one client, see bench/results.sh.
+# `./scripts/bench.sh startup [RUNS]`: a trivial query as a whole process on a running cluster,
 # run by an executor started for it, and what the processes keep in memory when idle. Prints the figures, then exits with
 # 1 if one of them is above its limit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+[ "${1:-}" != results ] || exec ./scripts/bench/results.sh "${@:2}"
 . scripts/lib.sh
 need_rust
 need_linker
@@ -12,7 +14,7 @@ median_limit_ms=250
 daemon_limit_mib=40
 executor_limit_mib=120
 
-usage() { echo "usage: ./scripts/bench.sh startup [RUNS]" >&2; exit 2; }
+usage() { echo "usage: ./scripts/bench.sh startup [RUNS] | results [--gib N]" >&2; exit 2; }
 [ "${1:-}" = startup ] || usage
 runs=${2:-21}
 [[ $runs =~ ^[0-9]+$ ]] && [ "$runs" -ge 1 ] || usage
