@@ -39,6 +39,7 @@ while kill -0 "$client" 2>/dev/null; do
     sleep 0.2
 done
 wait "$client"
+unset "pids[-1]"
 ended=$(date +%s%N)
 for ((i = 0; i < 100; i++)); do
     [ -s "$dir/bytes" ] && break
