@@ -139,12 +139,9 @@ impl Index {
             let detail = format!("it has {} partitions, and no partition {reduce}", self.partitions);
             return Err(ReadError::NotFound { path: self.path.clone(), detail });
         }
-        let at = HEADER + 8 * u64::from(reduce);
-        let offset = u64::from_be_bytes(read_at(&self.file, &self.path, at)?);
-        let end = u64::from_be_bytes(read_at(&self.file, &self.path, at + 8)?);
-        let at = pieces_at(self.partitions) + 4 * u64::from(reduce);
-        let first_piece = u32::from_be_bytes(read_at(&self.file, &self.path, at)?);
-        let end_piece = u32::from_be_bytes(read_at(&self.file, &self.path, at + 4)?);
+        let [offset, end] = self.pair(HEADER + 8 * u64::from(reduce), u64::from_be_bytes)?;
+        let [first_piece, end_piece] =
+            self.pair(pieces_at(self.partitions) + 4 * u64::from(reduce), u32::from_be_bytes)?;
         let pieces = end_piece.checked_sub(first_piece).map(u64::from);
         match end.checked_sub(offset) {
             Some(len) if end <= self.data_len && pieces == Some(len.div_ceil(PIECE)) => {
@@ -158,6 +155,14 @@ impl Index {
                 Err(corrupt(&self.path, detail))
             }
         }
+    }
+
+    /// Two numbers of `N` bytes that follow each other.
+    fn pair<const N: usize, T>(&self, at: u64, number: impl Fn([u8; N]) -> T) -> Result<[T; 2], ReadError> {
+        let mut bytes = [[0; N]; 2];
+        let read = self.file.read_exact_at(bytes.as_flattened_mut(), at);
+        read.map_err(|e| ReadError::from_io(&self.path, e))?;
+        Ok(bytes.map(number))
     }
 
     /// The checksum of a piece of a block.
