@@ -101,26 +101,22 @@ impl Drop for Client {
     }
 }
 
-/// The client's reader stops for longer than anybody may be silent, and the block service dies meanwhile.
+/// The client's reader stops, and the block service dies meanwhile.
 #[test]
 fn a_large_result_streams_through_a_small_client() {
     let cluster = TestCluster::start_logging_blocks(&[1]);
-    let in_flight = "spark.reducer.maxSizeInFlight=8m";
-    let mut client =
-        Client::start(&cluster, &["hearth.shuffle.localRead=false", in_flight, "spark.network.timeout=10s"]);
+    let conf = ["hearth.shuffle.localRead=false", "spark.reducer.maxSizeInFlight=8m"];
+    let mut client = Client::start(&cluster, &conf);
     assert!(client.read(4 << 20), "rows come");
-    // The pipe is full and nothing is asked for any more; what is served in between is at most what is in flight.
-    let served = || cluster.bytes_served(0);
-    let mut last = served();
+    // The pipe is full and nothing is asked for any more; what was served until then is little more than what is in flight.
+    let mut last = 0;
     eventually("the client asks for nothing more", || {
         std::thread::sleep(std::time::Duration::from_millis(500));
-        let now = served();
+        let now = cluster.bytes_served(0);
         let rests = now > 0 && now == std::mem::replace(&mut last, now);
         rests.then_some(())
     });
-    // Longer than a silent peer is waited for.
     assert!(last < 64 << 20, "{last} bytes were served to a client whose output nobody reads");
-    std::thread::sleep(std::time::Duration::from_secs(12));
     let victim = cluster.block_service(0);
     signal(victim.pid, Signal::KILL);
     eventually("the worker has started another block service", || {
