@@ -60,10 +60,11 @@ async fn operators_have_the_place_of_their_line_also_in_a_branch_of_a_union() {
 #[tokio::test]
 async fn rows_are_counted_from_stage_to_stage() {
     let all = measured("select o_orderpriority, count(*) from tpch.sf0_01.orders group by 1 order by 1").await;
-    assert_eq!((all[0].0.rows_read, all[0].0.rows), (15_000, 10), "two tasks, five priorities");
-    assert_eq!((all[1].0.rows_read, all[1].0.rows), (10, 5));
-    assert_eq!((rows_of(&all[0], "table=orders"), rows_of(&all[0], "AggregateExec")), (15_000, 10));
-    assert_eq!((rows_of(&all[1], "ExchangeReaderExec"), rows_of(&all[1], "AggregateExec")), (10, 5));
+    let [map, reduce] = [&all[0], &all[1]];
+    assert_eq!((map.0.rows_read, rows_of(map, "table=orders")), (15_000, 15_000));
+    assert!(map.0.rows >= 5 && rows_of(map, "AggregateExec") == map.0.rows, "five priorities of each task");
+    assert_eq!((reduce.0.rows_read, rows_of(reduce, "ExchangeReaderExec")), (map.0.rows, map.0.rows));
+    assert_eq!((reduce.0.rows, rows_of(reduce, "AggregateExec")), (5, 5));
     assert!(all[0].0.peak_memory > 0, "an aggregate holds its groups");
     assert!(all.iter().all(|(metrics, _)| metrics.bytes_spilled == 0));
 }
