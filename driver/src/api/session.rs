@@ -44,6 +44,7 @@ impl SessionOptions {
             plan: hearth_plan::SessionOptions {
                 partitions: usize::try_from(partitions.max(1)).unwrap_or(usize::MAX),
                 batch_size: usize::try_from(conf.get(&keys::SQL_BATCH_SIZE)).unwrap_or(usize::MAX),
+                range_sort: conf.get(&keys::SQL_RANGE_SORT),
                 ..hearth_plan::SessionOptions::default()
             },
             fetch: FetchOptions {

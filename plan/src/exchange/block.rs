@@ -77,12 +77,12 @@ fn undecodable(error: ArrowError) -> TaskFailure {
     TaskFailure::Transient(format!("a block cannot be decoded: {error}"))
 }
 
-/// The batches of all blocks in a stream of their pieces.
+/// The batches of all blocks in a stream of their pieces; with the schema `expected`, when that is known.
 pub(crate) fn decode(
     pieces: BoxStream<'static, Result<Piece, TaskFailure>>,
-    expected: SchemaRef,
+    expected: Option<SchemaRef>,
 ) -> impl Stream<Item = Result<RecordBatch, TaskFailure>> + Send + 'static {
-    let state = (pieces, BlockDecoder::new(Some(expected)));
+    let state = (pieces, BlockDecoder::new(expected));
     stream::try_unfold(state, |(mut pieces, mut decoder)| async move {
         loop {
             if let Some(batch) = decoder.next_batch()? {
@@ -109,8 +109,9 @@ pub(crate) fn conform(batch: RecordBatch, expected: Option<&SchemaRef>) -> Resul
     }
 }
 
-/// The rows of a result partition. Its schema is missing when there is no block at all.
-pub fn decode_result(block: Bytes) -> Result<(Option<SchemaRef>, Vec<RecordBatch>), TaskFailure> {
+/// All rows of a block. Its schema is missing when there is no block at all.
+#[cfg(test)]
+pub(crate) fn decode_result(block: Bytes) -> Result<(Option<SchemaRef>, Vec<RecordBatch>), TaskFailure> {
     let mut decoder = BlockDecoder::new(None);
     decoder.push(Piece { bytes: block, last: false });
     let mut batches = Vec::new();
@@ -207,7 +208,7 @@ mod tests {
             [vec![Piece { bytes: whole.slice(..50), last: false }], vec![Piece { bytes: whole.clone(), last: false }]]
         {
             let pieces = stream::iter(pieces.into_iter().map(Ok)).boxed();
-            let decoded: Vec<_> = futures::executor::block_on(decode(pieces, batch().schema()).collect());
+            let decoded: Vec<_> = futures::executor::block_on(decode(pieces, Some(batch().schema())).collect());
             assert!(matches!(decoded.last(), Some(Err(TaskFailure::Transient(_)))), "{decoded:?}");
         }
     }

@@ -14,15 +14,19 @@
 
 mod apart;
 mod local;
+mod macros;
 mod nesting;
+mod rewrite;
 mod statement;
 mod tables;
 
 pub use statement::Statement;
 
 use crate::{
-    PlanError, depth, payload,
-    stages::{StageText, TableNames, cut, render},
+    PlanError, depth,
+    exchange::{DistributeBy, KeepAsked},
+    payload,
+    stages::{CutOptions, StageText, TableNames, cut, render},
     tpch,
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
@@ -30,11 +34,13 @@ use datafusion::{
     common::{config::ConfigOptions, tree_node::TreeNodeRecursion},
     datasource::{listing::ListingTable, source_as_provider},
     execution::{SessionStateBuilder, runtime_env::RuntimeEnv, session_state::SessionState},
-    logical_expr::{Analyze, LogicalPlan, Statement as Command},
+    logical_expr::{Analyze, DdlStatement, LogicalPlan, Statement as Command},
+    physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
     physical_plan::ExecutionPlan,
     prelude::{SessionConfig, SessionContext},
 };
-use hearth_core::StageGraph;
+use hearth_core::{StageGraph, conf::RangeSort};
+use macros::MacroFactory;
 use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc};
 
 /// How a session plans.
@@ -48,12 +54,14 @@ pub struct SessionOptions {
     pub runtime: Option<Arc<RuntimeEnv>>,
     /// Settings of DataFusion by their full names (`datafusion.execution.time_zone`).
     pub settings: BTreeMap<String, String>,
+    /// When a sort of the whole result is spread over partitions by ranges of its keys.
+    pub range_sort: RangeSort,
 }
 
 impl Default for SessionOptions {
     /// 8 partitions, so that a few executors of a few cores are busy, and DataFusion's 8,192 rows.
     fn default() -> Self {
-        Self { partitions: 8, batch_size: 8192, runtime: None, settings: BTreeMap::new() }
+        Self { partitions: 8, batch_size: 8192, runtime: None, settings: BTreeMap::new(), range_sort: RangeSort::Auto }
     }
 }
 
@@ -86,6 +94,7 @@ pub enum Planned {
 #[derive(Clone)]
 pub struct SqlSession {
     context: SessionContext,
+    cut: CutOptions,
 }
 
 impl SqlSession {
@@ -103,13 +112,18 @@ impl SqlSession {
         settings.catalog.information_schema = true;
         settings.sql_parser.collect_spans = true;
         pin(settings);
-        let mut state = SessionStateBuilder::new().with_config(config).with_default_features();
+        let mut state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_default_features()
+            .with_analyzer_rule(Arc::new(DistributeBy))
+            .with_physical_optimizer_rules(physical_rules())
+            .with_function_factory(Some(Arc::new(MacroFactory)));
         if let Some(runtime) = options.runtime {
             state = state.with_runtime_env(runtime);
         }
         let context = SessionContext::new_with_state(state.build());
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
-        Ok(Self { context })
+        Ok(Self { context, cut: CutOptions { range_sort: options.range_sort } })
     }
 
     /// The session of DataFusion underneath, to register tables of other kinds.
@@ -155,6 +169,11 @@ impl SqlSession {
                 let prepared = self.context.execute_logical_plan(plan).await?;
                 self.query(&prepared.into_unoptimized_plan()).await
             }
+            LogicalPlan::Ddl(DdlStatement::DropFunction(mut drop)) => {
+                // As it was named when it was made.
+                drop.name = drop.name.to_lowercase();
+                self.run_here(LogicalPlan::Ddl(DdlStatement::DropFunction(drop))).await
+            }
             plan @ (LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) | LogicalPlan::DescribeTable(_)) => {
                 self.run_here(plan).await
             }
@@ -168,7 +187,7 @@ impl SqlSession {
         if local::reads_session(&physical) {
             return self.run_physical_here(physical).await;
         }
-        let (graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx())?;
+        let (graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx(), self.cut)?;
         let explain = render(&graph, &texts);
         Ok(Planned::Query { graph, schema: physical.schema(), explain })
     }
@@ -184,7 +203,7 @@ impl SqlSession {
         if local::reads_session(&physical) {
             return self.run_here(LogicalPlan::Analyze(analyze)).await;
         }
-        let (mut graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx())?;
+        let (mut graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx(), self.cut)?;
         let result = graph.result();
         graph.stages[result].payload = payload::discarding(&graph.stages[result].payload)?;
         Ok(Planned::Analyze { graph, texts, verbose: analyze.verbose })
@@ -202,7 +221,7 @@ impl SqlSession {
     async fn explain_stages(&self, plan: &LogicalPlan) -> String {
         match self.physical(plan).await {
             Ok((_, physical)) if local::reads_session(&physical) => "runs in the driver".into(),
-            Ok((state, physical)) => match cut(&physical, &table_names(plan), &state.task_ctx()) {
+            Ok((state, physical)) => match cut(&physical, &table_names(plan), &state.task_ctx(), self.cut) {
                 Ok((graph, texts)) => render(&graph, &texts),
                 Err(error) => error.to_string(),
             },
@@ -215,6 +234,13 @@ impl fmt::Debug for SqlSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqlSession").field("id", &self.context.session_id()).finish_non_exhaustive()
     }
+}
+
+/// DataFusion's, after what must happen before them.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.insert(0, Arc::new(KeepAsked));
+    rules
 }
 
 /// The settings that plans of several processes rely on.

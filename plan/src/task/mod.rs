@@ -3,7 +3,7 @@
 //! ```text
 //! DecodedPayload ──decode──> fresh plan ──specialise(p)──> plan of one partition ──execute──> batches
 //!                                                                                               │
-//!                 chunks (reduce partition, bytes) <──IPC, LZ4── coalesced slices <──hash───────┘
+//!                 chunks (reduce partition, bytes) <──IPC, LZ4── coalesced slices <──route──────┘
 //! ```
 //!
 //! What holds:
@@ -22,15 +22,16 @@ mod env;
 mod memory;
 mod operators;
 mod output;
+mod router;
 pub(crate) mod specialise;
 
 pub use env::{TaskEnv, TaskEnvOptions};
 
 use crate::{
-    BlockSource, DecodedPayload,
-    exchange::Blocks,
+    BlockSource, DecodedPayload, Maps, Selection,
+    exchange::{Blocks, Keys},
     failure::{InFiles, failure_in},
-    payload::{FreshPlan, Output},
+    payload::{FreshPlan, Output, Range},
 };
 use bytes::Bytes;
 use datafusion::{
@@ -111,9 +112,9 @@ pub fn run_task(
 fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>, env: &TaskEnv) -> Result<TaskRun> {
     let memory = Arc::new(TaskMemory::new(&env.runtime().memory_pool));
     let env = env.with_pool(Arc::<TaskMemory>::clone(&memory));
-    let config = payload.config().clone().with_extension(Arc::new(Blocks(source)));
+    let config = payload.config().clone().with_extension(Arc::new(Blocks(Arc::clone(&source))));
     let context = Arc::new(env.context(config));
-    let FreshPlan { plan, partitioning } = payload.plan(&context)?;
+    let FreshPlan { plan, output } = payload.plan(&context)?;
     let schema = plan.schema();
     let stage = plan;
     let plan = match payload.whole() {
@@ -121,20 +122,24 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
         false => specialise(&stage, partition as usize)?,
     };
     let operators = Operators::of(&stage, &plan, partition as usize);
-    let layout = match (payload.output(), partitioning) {
-        (Output::Result, _) if payload.discards() => Layout::Discarded,
-        (Output::Result, _) => Layout::Result,
-        (Output::Single, _) => Layout::Single,
-        (Output::Hash, Some(partitioning)) => Layout::Hash(partitioning),
-        (Output::Hash, None) => return plan_err!("a stage with hash output without its partitioning"),
+    let layout = match output {
+        Output::Result if payload.discards() => Layout::Discarded,
+        Output::Result => Layout::Result,
+        Output::Single => Layout::Single,
+        Output::Partitioned(partitioning) => Layout::Partitioned(partitioning),
+        Output::Range(Range { keys, partitions, samples }) => Layout::Range {
+            keys: Keys::try_new(keys, &schema)?,
+            partitions,
+            samples: source.read(samples, Selection { reduce: 0, maps: Maps::All }),
+        },
     };
     let batches = plan.execute(0, Arc::clone(&context))?;
     let rows = Arc::new(AtomicU64::new(0));
-    let output = TaskOutput::try_new(layout, schema, &context, Arc::clone(&rows))?;
+    let (output, waiting) = TaskOutput::try_new(layout, partition, schema, &context, Arc::clone(&rows))?;
     let output_partitions = output.partitions();
     let files = InFiles::of(&plan);
     let failure = move |error| files.name_in(failure_in(env.spill_dir(), &error));
-    let chunks = output.write(batches).map(move |chunk| chunk.map_err(&failure)).boxed();
+    let chunks = output.write(waiting, batches).map(move |chunk| chunk.map_err(&failure)).boxed();
     Ok(TaskRun { chunks, output_partitions, rows, operators, memory })
 }
 

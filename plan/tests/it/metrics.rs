@@ -1,9 +1,9 @@
 //! What tasks say they did.
 
-use crate::harness::{Memory, Outputs, env, local, refused, run_one, session};
+use crate::harness::{Memory, Outputs, decode, env, local, refused, run_one, session};
 use bytes::Bytes;
 use hearth_core::messages::task::TaskMetrics;
-use hearth_plan::{DecodedPayload, PlanError, Planned, decode_result, run_task};
+use hearth_plan::{DecodedPayload, PlanError, Planned, run_task};
 use std::sync::Arc;
 
 /// What all tasks of each stage did, and the lines of the stages' plans.
@@ -26,7 +26,7 @@ async fn measured(sql: &str) -> Vec<(TaskMetrics, Vec<String>)> {
             blocks.push(run_one(&stage.payload, partition, inputs.clone(), &env).await.unwrap().0);
         }
         if outputs.len() == graph.result() {
-            let decoded = blocks.iter().map(|blocks: &Vec<Bytes>| decode_result(blocks[0].clone()).unwrap());
+            let decoded = blocks.iter().map(|blocks: &Vec<Bytes>| decode(&blocks[0]));
             assert!(decoded.into_iter().all(|(schema, rows)| schema.is_some() && rows.is_empty()), "rows are dropped");
         }
         outputs.push(Arc::new(blocks));
