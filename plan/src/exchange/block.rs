@@ -8,7 +8,6 @@ use arrow::{
     error::ArrowError,
 };
 use arrow_ipc::reader::StreamDecoder;
-use bytes::Bytes;
 use futures::{
     Stream, TryStreamExt,
     stream::{self, BoxStream},
@@ -111,7 +110,7 @@ pub(crate) fn conform(batch: RecordBatch, expected: Option<&SchemaRef>) -> Resul
 
 /// All rows of a block. Its schema is missing when there is no block at all.
 #[cfg(test)]
-pub(crate) fn decode_result(block: Bytes) -> Result<(Option<SchemaRef>, Vec<RecordBatch>), TaskFailure> {
+pub(crate) fn decode_result(block: bytes::Bytes) -> Result<(Option<SchemaRef>, Vec<RecordBatch>), TaskFailure> {
     let mut decoder = BlockDecoder::new(None);
     decoder.push(Piece { bytes: block, last: false });
     let mut batches = Vec::new();
@@ -132,6 +131,7 @@ mod tests {
         array::{ArrayRef, Int64Array, StringArray},
         datatypes::{DataType, Field, Schema},
     };
+    use bytes::Bytes;
     use futures::StreamExt;
     use std::sync::Arc;
 
