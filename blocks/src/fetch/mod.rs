@@ -23,12 +23,12 @@ mod report;
 mod spans;
 mod stream;
 
-use crate::{
-    BlockId,
-    machine::{BlockWanted, is_loopback},
-};
+use crate::{BlockId, machine::BlockWanted};
 use channels::Channels;
-use hearth_core::{ApplicationId, messages::task::BlockLocation};
+use hearth_core::{
+    ApplicationId,
+    messages::{task::BlockLocation, worker::Address},
+};
 use spans::Span;
 use std::{
     path::Path,
@@ -122,7 +122,7 @@ impl Shared {
         let location = &wanted.location;
         let served = location.address.port != 0;
         let host = &location.address.host;
-        let here = *host == self.options.host || is_loopback(host) && is_loopback(&self.options.host);
+        let here = *host == self.options.host || Address::is_loopback(host) && Address::is_loopback(&self.options.host);
         let file = !served || self.options.local_read && here;
         BlockWanted {
             size: span.len,

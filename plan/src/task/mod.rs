@@ -30,8 +30,9 @@ pub use env::{TaskEnv, TaskEnvOptions};
 use crate::{
     BlockSource, DecodedPayload, Maps, Selection,
     exchange::{Blocks, Keys},
-    failure::{InFiles, failure_in},
+    failure::failure_in,
     payload::{FreshPlan, Output, Range},
+    scan,
 };
 use bytes::Bytes;
 use datafusion::{
@@ -113,7 +114,7 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
     let memory = Arc::new(TaskMemory::new(&env.runtime().memory_pool));
     let env = env.with_pool(Arc::<TaskMemory>::clone(&memory));
     let config = payload.config().clone().with_extension(Arc::new(Blocks(Arc::clone(&source))));
-    let context = Arc::new(env.context(config));
+    let context = Arc::new(env.context(config, payload.stores()));
     let FreshPlan { plan, output } = payload.plan(&context)?;
     let schema = plan.schema();
     let stage = plan;
@@ -121,6 +122,7 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
         true => whole(Arc::clone(&stage), partition)?,
         false => specialise(&stage, partition as usize)?,
     };
+    let plan = scan::guard(plan)?;
     let operators = Operators::of(&stage, &plan, partition as usize);
     let layout = match output {
         Output::Result if payload.discards() => Layout::Discarded,
@@ -137,8 +139,7 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
     let rows = Arc::new(AtomicU64::new(0));
     let (output, waiting) = TaskOutput::try_new(layout, partition, schema, &context, Arc::clone(&rows))?;
     let output_partitions = output.partitions();
-    let files = InFiles::of(&plan);
-    let failure = move |error| files.name_in(failure_in(env.spill_dir(), &error));
+    let failure = move |error| failure_in(env.spill_dir(), &error);
     let chunks = output.write(waiting, batches).map(move |chunk| chunk.map_err(&failure)).boxed();
     Ok(TaskRun { chunks, output_partitions, rows, operators, memory })
 }

@@ -1,7 +1,8 @@
 //! What the operators of a task did.
 //!
 //! An operator's place is its number in the stage's whole plan, each before its inputs: the line that `EXPLAIN` gives it. A
-//! task's own plan has the same operators, except that it has only one branch of a union, and perhaps a coalesce on top.
+//! task's own plan has the same operators, except that it has only one branch of a union, and that others may stand between them,
+//! such as a coalesce on top.
 
 use super::specialise::partitions;
 use datafusion::physical_plan::{ExecutionPlan, metrics::MetricsSet, union::UnionExec};
