@@ -6,8 +6,10 @@
 #                                      with 1 if one of them is above its limit.
 # ./scripts/bench.sh tpch --scale N [--master M] …    the 22 queries of TPC-H on Hearth, on plain DataFusion and on other
 #                                      engines. Exits with 1 if a row is wrong; --help has the flags.
+# ./scripts/bench.sh results [--gib N]    a large result through one client; see bench/results.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+[ "${1:-}" != results ] || exec ./scripts/bench/results.sh "${@:2}"
 . scripts/lib.sh
 need_rust
 need_linker
@@ -19,6 +21,7 @@ executor_limit_mib=120
 usage() {
     echo "usage: ./scripts/bench.sh startup [RUNS]" >&2
     echo "       ./scripts/bench.sh tpch --scale N [--master M]… [--cluster WxC]… [--peers spark,sail,duckdb] …" >&2
+    echo "       ./scripts/bench.sh results [--gib N]" >&2
     exit 2
 }
 

@@ -25,4 +25,8 @@ pub use client::MasterClient;
 pub use context::Context;
 pub use error::Error;
 pub use hearth_core::{ApplicationState, conf::Conf};
-pub use hearth_driver::{api::QueryRun, shell::StageProgress};
+pub use hearth_driver::{
+    api::QueryRun,
+    machine::{FailureCounts, Spread, StageMetrics},
+    shell::StageProgress,
+};

@@ -21,7 +21,7 @@ pub mod machine;
 pub mod server;
 mod wire;
 
-pub use fetch::{BlockStream, FetchError, FetchOptions, Fetcher, Wanted};
+pub use fetch::{BlockPiece, BlockStream, FetchError, FetchOptions, Fetcher, Wanted};
 pub use file::{
     AsyncOutputWriter, Committed, OutputReader, OutputWriter, ReadError, WriteError, WriterOptions, remove_outputs,
 };

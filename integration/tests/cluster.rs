@@ -82,6 +82,24 @@ fn a_sort_by_ranges_comes_in_order() {
 }
 
 #[test]
+fn explain_analyze_tells_what_the_stages_did() {
+    let cluster = TestCluster::start(&[1, 1]);
+    let sql = "explain analyze verbose select l_returnflag, count(*) from tpch.sf0_01.lineitem group by l_returnflag";
+    let out = cluster.sql(&["--format", "json", "-e", sql]).ok();
+    let rows: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((rows.as_array().map(Vec::len), &rows[0]["plan_type"]), (Some(1), &"stages".into()), "{out}");
+    let text = rows[0]["plan"].as_str().unwrap();
+    assert!(text.starts_with("2 stages in "), "{text}");
+    // As many rows as TPC-H says, three groups in each of two tasks, and three in all.
+    for part in ["tasks   2 of 2 done, 2 attempts", "rows    60,175 in, 6 out", "rows    6 in, 3 out", "60,175"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let scan = text.lines().find(|line| line.contains("TpchScanExec")).unwrap();
+    assert!(scan.trim_start().starts_with("60,175 "), "{scan}");
+    cluster.await_idle();
+}
+
+#[test]
 fn the_http_port_answers() {
     let cluster = TestCluster::start(&[2]);
     assert_eq!(get(&cluster.webui, "/healthz").0, 200);

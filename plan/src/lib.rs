@@ -40,7 +40,7 @@ pub mod text;
 pub mod tpch;
 
 pub use error::PlanError;
-pub use exchange::{BlockSource, Maps, Selection};
+pub use exchange::{BlockSource, Maps, Piece, Selection};
 pub use failure::failure_of;
 pub use payload::DecodedPayload;
 pub use session::{Planned, SessionOptions, SqlSession, Statement, Variable};

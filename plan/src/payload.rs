@@ -45,6 +45,9 @@ struct Stage {
     /// How the files of scans are compressed.
     #[prost(btree_map = "string, string", tag = "9")]
     compressions: BTreeMap<String, String>,
+    /// Rows of a result are counted, and go nowhere.
+    #[prost(bool, tag = "10")]
+    discards: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -132,11 +135,18 @@ pub(crate) fn encode(
     let compressions = scan::compressions(&plan);
     let plan = Some(Box::new(codec::encode(&plan)?));
     let settings = shared.settings.clone();
-    let bytes = Stage { plan, output, whole, settings, range, stores, compressions }.encode_to_vec();
+    let stage_message = Stage { plan, output, whole, settings, range, stores, compressions, discards: false };
+    let bytes = stage_message.encode_to_vec();
     if bytes.len() > MAX_PAYLOAD_BYTES {
         return Err(PlanError::TooLarge { stage: stage.to_owned(), bytes: bytes.len(), limit: MAX_PAYLOAD_BYTES });
     }
     Ok(Payload::new(bytes))
+}
+
+/// The payload of a result stage that computes the same, and whose tasks drop their rows once they are counted.
+pub(crate) fn discarding(payload: &Payload) -> Result<Payload, PlanError> {
+    let stage = Stage::decode(payload.bytes().clone()).map_err(|e| PlanError::Internal(e.to_string()))?;
+    Ok(Payload::new(Stage { discards: true, ..stage }.encode_to_vec()))
 }
 
 /// The kind of an output, before there is a plan whose columns its keys are.
@@ -154,6 +164,7 @@ pub struct DecodedPayload {
     plan: PhysicalPlanNode,
     output: Kind,
     whole: bool,
+    discards: bool,
     config: SessionConfig,
     stores: Vec<StoreOptions>,
     compressions: BTreeMap<String, String>,
@@ -185,12 +196,18 @@ impl DecodedPayload {
         let stores = stage.stores.into_iter().map(StoreOptions::of_message).collect::<Result<_, _>>();
         let stores = stores.map_err(|e| malformed(e.strip_backtrace()))?;
         let config = SessionConfig::from(options);
-        Ok(Self { plan, output, whole: stage.whole, config, stores, compressions: stage.compressions })
+        let Stage { whole, discards, compressions, .. } = stage;
+        Ok(Self { plan, output, whole, discards, config, stores, compressions })
     }
 
     /// Whether its only task computes all partitions of the plan.
     pub const fn whole(&self) -> bool {
         self.whole
+    }
+
+    /// Whether the rows of its result are only counted.
+    pub const fn discards(&self) -> bool {
+        self.discards
     }
 
     /// The settings its tasks run under.

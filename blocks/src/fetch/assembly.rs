@@ -1,31 +1,46 @@
-//! Blocks out of the chunks of an answer. Trusts nothing that a server says.
+//! Spans out of the chunks of an answer. Trusts nothing that a server says.
 
+use super::spans::MAX_SPAN;
 use crate::machine::{Failure, FailureKind};
 use bytes::{Bytes, BytesMut};
-use hearth_proto::v1::{BlockHead, FetchChunk};
+use hearth_proto::v1::FetchChunk;
 use std::collections::VecDeque;
 
-/// A block of the answer that is over.
+/// A span of the answer that is over, by its place in the planner's list.
 pub(super) type Outcome = (usize, Result<Bytes, Failure>);
+
+/// A span that is still to come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected {
+    /// Its place in the planner's list.
+    pub(super) place: usize,
+    /// Bytes of the whole block.
+    pub(super) size: u64,
+    /// Bytes of the span.
+    pub(super) len: u64,
+}
 
 /// The answer to one request so far.
 #[derive(Debug)]
 pub(super) struct Assembly {
-    /// Blocks still to come: their place in the list of those wanted, and their size.
-    expected: VecDeque<(usize, u64)>,
+    expected: VecDeque<Expected>,
     /// The place in the request of the one that comes next.
     at: u32,
     current: Option<Current>,
 }
 
-#[derive(Debug)]
+/// The span that is coming.
+#[derive(Debug, Default)]
 struct Current {
-    head: BlockHead,
+    received: u64,
+    /// What was received and is right.
     bytes: BytesMut,
+    /// What is wrong with it; the rest is let go by.
+    failure: Option<Failure>,
 }
 
 impl Assembly {
-    pub(super) fn new(expected: impl IntoIterator<Item = (usize, u64)>) -> Self {
+    pub(super) fn new(expected: impl IntoIterator<Item = Expected>) -> Self {
         Self { expected: expected.into_iter().collect(), at: 0, current: None }
     }
 
@@ -34,145 +49,161 @@ impl Assembly {
         self.expected.is_empty()
     }
 
-    /// Takes a chunk; gives the block that ends with it. An error means that the server does not keep to the protocol.
+    /// Takes a chunk; gives the span that ends with it. An error means that the server does not keep to the protocol.
     pub(super) fn take(&mut self, chunk: FetchChunk) -> Result<Option<Outcome>, String> {
-        let FetchChunk { block, head, data, fault } = chunk;
-        let Some((index, size)) = self.expected.front().copied() else {
-            return Err(format!("a chunk of block {block} came after the last block"));
+        let FetchChunk { span, head, data, fault, crc32c } = chunk;
+        let Some(Expected { place, size, len }) = self.expected.front().copied() else {
+            return Err(format!("a chunk of span {span} came after the last span"));
         };
-        if block != self.at {
-            return Err(format!("a chunk of block {block} came where block {} was due", self.at));
+        if span != self.at {
+            return Err(format!("a chunk of span {span} came where span {} was due", self.at));
         }
+        let mut current = match (self.current.take(), head) {
+            (None, Some(head)) => Current { failure: other_size(head.size, size), ..Current::default() },
+            // A fault of something that could not even be opened.
+            (None, None) if fault.is_some() => Current::default(),
+            (Some(current), None) => current,
+            (None, None) => return Err(format!("span {span} began without a head")),
+            (Some(_), Some(_)) => return Err(format!("span {span} has two heads")),
+        };
         if let Some(fault) = fault {
-            return Ok(Some(self.finish(index, Err(fault.into()))));
-        }
-        let had = self.current.as_ref().map_or(0, |c| c.bytes.len());
-        match (&self.current, head) {
-            (None, None) => return Err(format!("block {block} began without a head")),
-            (Some(_), Some(_)) => return Err(format!("block {block} has two heads")),
-            (None, Some(head)) if head.size != size => {
-                // The server has checked the block against its index, and the writer said this size: something between.
-                let message = format!("the server has {} bytes of it where {size} were committed", head.size);
-                return Ok(Some(self.finish(index, Err(on_wire(message)))));
-            }
-            _ => {}
-        }
-        let len = (had + data.len()) as u64;
-        if len > size {
-            return Err(format!("block {block} has more than its {size} bytes"));
-        }
-        if let (Some(head), true) = (head, len == size) {
-            // The usual case, one chunk: its bytes are not copied.
-            return Ok(Some(self.verify(index, head, data)));
+            // That it is another block than the one wanted explains the fault.
+            return Ok(Some(self.finish(place, Err(current.failure.unwrap_or_else(|| fault.into())))));
         }
         if data.is_empty() {
-            return Err(format!("a chunk of block {block} is empty"));
+            return Err(format!("a chunk of span {span} is empty"));
         }
-        let current = match (&mut self.current, head) {
-            (Some(current), _) => current,
-            // The size is the writer's, which the planner has made room for.
-            (none, Some(head)) => none.insert(Current { head, bytes: BytesMut::with_capacity(capacity(size)) }),
-            (None, None) => return Err(format!("block {block} began without a head")),
-        };
-        current.bytes.extend_from_slice(&data);
-        if len < size {
+        current.received += data.len() as u64;
+        if current.received > len {
+            return Err(format!("span {span} has more than its {len} bytes"));
+        }
+        let whole = data.len() as u64 == len;
+        current.verify(&data, crc32c);
+        if current.received < len {
+            if current.failure.is_none() {
+                // The length is the writer's, which the planner has made room for.
+                let room = usize::try_from(len.min(MAX_SPAN)).unwrap_or(0);
+                current.bytes.reserve(room.saturating_sub(current.bytes.len()));
+                current.bytes.extend_from_slice(&data);
+            }
+            self.current = Some(current);
             return Ok(None);
         }
-        let Some(Current { head, bytes }) = self.current.take() else { return Ok(None) };
-        Ok(Some(self.verify(index, head, bytes.freeze())))
-    }
-
-    fn verify(&mut self, index: usize, head: BlockHead, bytes: Bytes) -> Outcome {
-        let crc = crc32c::crc32c(&bytes);
-        let outcome = if crc == head.crc32c {
-            Ok(bytes)
-        } else {
-            Err(on_wire(format!("it arrived with CRC32C {crc:08x} where {:08x} was sent", head.crc32c)))
+        let outcome = match current.failure {
+            Some(failure) => Err(failure),
+            // The usual case for small blocks, one chunk: its bytes are not copied.
+            None if whole => Ok(data),
+            None => {
+                current.bytes.extend_from_slice(&data);
+                Ok(current.bytes.freeze())
+            }
         };
-        self.finish(index, outcome)
+        Ok(Some(self.finish(place, outcome)))
     }
 
-    fn finish(&mut self, index: usize, outcome: Result<Bytes, Failure>) -> Outcome {
+    fn finish(&mut self, place: usize, outcome: Result<Bytes, Failure>) -> Outcome {
         self.expected.pop_front();
         self.at += 1;
         self.current = None;
-        (index, outcome)
+        (place, outcome)
     }
+}
+
+impl Current {
+    fn verify(&mut self, data: &[u8], sent: u32) {
+        let crc = crc32c::crc32c(data);
+        if crc != sent && self.failure.is_none() {
+            self.failure = Some(on_wire(format!("it arrived with CRC32C {crc:08x} where {sent:08x} was sent")));
+            self.bytes = BytesMut::new();
+        }
+    }
+}
+
+/// The server has checked the block against its index, and the writer said the size: something between them.
+fn other_size(theirs: u64, ours: u64) -> Option<Failure> {
+    (theirs != ours).then(|| on_wire(format!("the server has {theirs} bytes of it where {ours} were committed")))
 }
 
 fn on_wire(message: String) -> Failure {
     Failure { kind: FailureKind::CorruptOnWire, message }
 }
 
-fn capacity(size: u64) -> usize {
-    usize::try_from(size).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hearth_proto::v1::{BlockFault, BlockFaultKind};
+    use hearth_proto::v1::{BlockFault, BlockFaultKind, BlockHead};
 
-    fn head(bytes: &[u8]) -> Option<BlockHead> {
-        Some(BlockHead { size: bytes.len() as u64, crc32c: crc32c::crc32c(bytes) })
+    fn assembly(expected: &[(usize, u64)]) -> Assembly {
+        Assembly::new(expected.iter().map(|&(place, len)| Expected { place, size: 6, len }))
     }
 
-    fn chunk(block: u32, head: Option<BlockHead>, data: &'static [u8]) -> FetchChunk {
-        FetchChunk { block, head, data: Bytes::from_static(data), fault: None }
+    /// A chunk of a block of 6 bytes.
+    fn chunk(span: u32, first: bool, data: &'static [u8]) -> FetchChunk {
+        let head = first.then_some(BlockHead { size: 6 });
+        FetchChunk { span, head, data: Bytes::from_static(data), fault: None, crc32c: crc32c::crc32c(data) }
     }
 
-    fn fault(block: u32) -> FetchChunk {
+    fn fault(span: u32, head: Option<BlockHead>) -> FetchChunk {
         let fault = BlockFault { kind: BlockFaultKind::Corrupt.into(), message: "bad".into() };
-        FetchChunk { block, head: None, data: Bytes::new(), fault: Some(fault) }
+        FetchChunk { span, head, data: Bytes::new(), fault: Some(fault), crc32c: 0 }
+    }
+
+    fn failure(outcome: Result<Option<Outcome>, String>) -> Failure {
+        outcome.unwrap().unwrap().1.unwrap_err()
     }
 
     #[test]
-    fn blocks_are_put_together() {
-        let mut assembly = Assembly::new([(7, 3), (9, 6), (11, 6)]);
-        let whole = Bytes::from_static(b"abc");
-        assert_eq!(assembly.take(chunk(0, head(b"abc"), b"abc")), Ok(Some((7, Ok(whole)))));
-        assert_eq!(assembly.take(chunk(1, head(b"abcdef"), b"ab")), Ok(None));
-        assert_eq!(assembly.take(chunk(1, None, b"cd")), Ok(None));
-        let whole = Bytes::from_static(b"abcdef");
-        assert_eq!(assembly.take(chunk(1, None, b"ef")), Ok(Some((9, Ok(whole)))));
+    fn spans_are_put_together() {
+        let mut assembly = assembly(&[(7, 3), (9, 6), (11, 6)]);
+        assert_eq!(assembly.take(chunk(0, true, b"abc")), Ok(Some((7, Ok(Bytes::from_static(b"abc"))))));
+        assert_eq!(assembly.take(chunk(1, true, b"ab")), Ok(None));
+        assert_eq!(assembly.take(chunk(1, false, b"cd")), Ok(None));
+        assert_eq!(assembly.take(chunk(1, false, b"ef")), Ok(Some((9, Ok(Bytes::from_static(b"abcdef"))))));
         // A fault takes back what came before it.
-        assert_eq!(assembly.take(chunk(2, head(b"abcdef"), b"ab")), Ok(None));
-        let failure = Failure { kind: FailureKind::CorruptOnDisk, message: "bad".into() };
-        assert_eq!(assembly.take(fault(2)), Ok(Some((11, Err(failure)))));
+        assert_eq!(assembly.take(chunk(2, true, b"ab")), Ok(None));
+        let corrupt = Failure { kind: FailureKind::CorruptOnDisk, message: "bad".into() };
+        assert_eq!(assembly.take(fault(2, None)), Ok(Some((11, Err(corrupt)))));
         assert!(assembly.is_over());
-        assert_eq!(assembly.take(fault(3)).unwrap_err(), "a chunk of block 3 came after the last block");
+        assert_eq!(assembly.take(fault(3, None)).unwrap_err(), "a chunk of span 3 came after the last span");
     }
 
     #[test]
-    fn damage_is_told() {
-        let kind = |taken: Result<Option<Outcome>, String>| taken.unwrap().unwrap().1.unwrap_err().kind;
-        let mut assembly = Assembly::new([(0, 3), (1, 3), (2, 2)]);
-        assert_eq!(kind(assembly.take(chunk(0, head(b"abd"), b"abc"))), FailureKind::CorruptOnWire);
-        assert_eq!(kind(assembly.take(chunk(1, head(b"abcd"), b"abcd"))), FailureKind::CorruptOnWire);
-        assert_eq!(assembly.take(chunk(2, head(b"xy"), b"x")), Ok(None));
-        assert_eq!(kind(assembly.take(chunk(2, None, b"z"))), FailureKind::CorruptOnWire);
+    fn damage_is_told_at_the_end_of_the_span() {
+        let mut assembly = assembly(&[(0, 3), (1, 6), (2, 3), (3, 3)]);
+        let damaged = |chunk: FetchChunk| FetchChunk { crc32c: chunk.crc32c ^ 1, ..chunk };
+        assert_eq!(failure(assembly.take(damaged(chunk(0, true, b"abc")))).kind, FailureKind::CorruptOnWire);
+        // What follows the damage is let go by.
+        assert_eq!(assembly.take(damaged(chunk(1, true, b"ab"))), Ok(None));
+        assert_eq!(assembly.take(chunk(1, false, b"cd")), Ok(None));
+        assert_eq!(failure(assembly.take(chunk(1, false, b"ef"))).kind, FailureKind::CorruptOnWire);
+        // Another size than was committed, whether the server has such a span or not.
+        let other = Some(BlockHead { size: 5 });
+        let told = failure(assembly.take(FetchChunk { head: other, ..chunk(2, true, b"abc") }));
+        assert_eq!(told.message, "the server has 5 bytes of it where 6 were committed");
+        assert_eq!(failure(assembly.take(fault(3, other))), told);
+        assert!(assembly.is_over());
     }
 
     #[test]
     fn a_server_that_does_not_keep_to_the_protocol_is_found_out() {
         let begun = || {
-            let mut assembly = Assembly::new([(0, 4), (1, 4)]);
-            assert_eq!(assembly.take(chunk(0, head(b"abcd"), b"ab")), Ok(None));
+            let mut assembly = assembly(&[(0, 4), (1, 4)]);
+            assert_eq!(assembly.take(chunk(0, true, b"ab")), Ok(None));
             assembly
         };
         for (bad, says) in [
-            (chunk(1, head(b"abcd"), b"abcd"), "a chunk of block 1 came where block 0 was due"),
-            (chunk(u32::MAX, None, b"cd"), "a chunk of block 4294967295 came where block 0 was due"),
-            (fault(1), "a chunk of block 1 came where block 0 was due"),
-            (chunk(0, head(b"abcd"), b"cd"), "block 0 has two heads"),
-            (chunk(0, None, b"cde"), "block 0 has more than its 4 bytes"),
-            (chunk(0, None, b""), "a chunk of block 0 is empty"),
+            (chunk(1, true, b"abcd"), "a chunk of span 1 came where span 0 was due"),
+            (chunk(u32::MAX, false, b"cd"), "a chunk of span 4294967295 came where span 0 was due"),
+            (fault(1, None), "a chunk of span 1 came where span 0 was due"),
+            (chunk(0, true, b"cd"), "span 0 has two heads"),
+            (chunk(0, false, b"cde"), "span 0 has more than its 4 bytes"),
+            (chunk(0, false, b""), "a chunk of span 0 is empty"),
         ] {
             assert_eq!(begun().take(bad).unwrap_err(), says);
         }
-        let mut assembly = Assembly::new([(0, 4)]);
-        assert_eq!(assembly.take(chunk(0, None, b"ab")).unwrap_err(), "block 0 began without a head");
-        assert_eq!(assembly.take(chunk(0, head(b"abcd"), b"abcde")).unwrap_err(), "block 0 has more than its 4 bytes");
-        assert_eq!(assembly.take(chunk(0, head(b"abcd"), b"")).unwrap_err(), "a chunk of block 0 is empty");
+        let refused = |bad| assembly(&[(0, 4)]).take(bad).unwrap_err();
+        assert_eq!(refused(chunk(0, false, b"ab")), "span 0 began without a head");
+        assert_eq!(refused(chunk(0, true, b"abcde")), "span 0 has more than its 4 bytes");
+        assert_eq!(refused(chunk(0, true, b"")), "a chunk of span 0 is empty");
     }
 }

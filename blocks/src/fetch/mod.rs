@@ -1,4 +1,4 @@
-//! Blocks in the order asked: from files of this machine where they can be opened, else from whoever serves them.
+//! Blocks in the order asked, the large ones in pieces: from files of this machine where they can be opened, else from whoever serves them.
 //!
 //! ```text
 //!   consumer ──polls──> Stream ──Event──> Planner ──Effect──> one task a request, on the I/O runtime
@@ -20,6 +20,7 @@ mod local;
 mod options;
 mod remote;
 mod report;
+mod spans;
 mod stream;
 
 use crate::{BlockId, machine::BlockWanted};
@@ -28,6 +29,7 @@ use hearth_core::{
     ApplicationId,
     messages::{task::BlockLocation, worker::Address},
 };
+use spans::Span;
 use std::{
     path::Path,
     sync::{
@@ -39,7 +41,7 @@ use tokio::runtime::Handle;
 
 pub use error::FetchError;
 pub use options::FetchOptions;
-pub use stream::BlockStream;
+pub use stream::{BlockPiece, BlockStream};
 
 /// One block that is wanted, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,23 +108,24 @@ impl Fetcher {
         }
     }
 
-    /// The blocks in the order wanted, each with its place in the list, verified. After an error the stream is over.
-    /// Nothing is asked for before the first poll.
+    /// The blocks in the order wanted, verified, in one piece each or, when they are large, in several. After an error the
+    /// stream is over. Nothing is asked for before the first poll, nor more than may be in flight while nobody polls; a
+    /// consumer may take its time.
     pub fn fetch(&self, application: &ApplicationId, wanted: Vec<Wanted>) -> BlockStream {
         stream::fetch(self.shared.clone(), application.clone(), wanted.into())
     }
 }
 
 impl Shared {
-    /// What the planner needs to know of a block.
-    fn plan(&self, wanted: &Wanted) -> BlockWanted {
+    /// What the planner needs to know of a span of a block.
+    fn plan(&self, wanted: &Wanted, span: &Span) -> BlockWanted {
         let location = &wanted.location;
         let served = location.address.port != 0;
         let host = &location.address.host;
         let here = *host == self.options.host || Address::is_loopback(host) && Address::is_loopback(&self.options.host);
         let file = !served || self.options.local_read && here;
         BlockWanted {
-            size: wanted.size,
+            size: span.len,
             // A relative path would be looked for in this process's own directory.
             file: file && Path::new(&location.directory).is_absolute(),
             address: served.then(|| location.address.clone()),

@@ -1,33 +1,38 @@
 //! Blocks from a server.
 
-use super::{Shared, Wanted, assembly::Assembly, report::Reporter};
+use super::{
+    Shared, Wanted,
+    assembly::{Assembly, Expected},
+    report::Reporter,
+    spans::Span,
+};
 use crate::{
     limits::{MAX_CHUNK, MESSAGE_SLACK},
     machine::{Failure, FailureKind},
 };
 use hearth_core::{ApplicationId, messages::worker::Address};
-use hearth_proto::v1::{FetchRequest, blocks_client::BlocksClient};
+use hearth_proto::v1::{self, FetchRequest, blocks_client::BlocksClient};
 use std::{error::Error, future::Future, sync::atomic::Ordering, time::Duration};
 
-/// Asks for blocks and reports each.
+/// Asks for spans and reports each.
 pub(super) async fn ask(
     shared: &Shared,
     application: &ApplicationId,
     wanted: &[Wanted],
     address: &Address,
-    blocks: &[usize],
+    spans: &[(usize, Span)],
     reporter: Reporter,
 ) {
-    tracing::debug!(%address, blocks = blocks.len(), "asking for blocks");
-    let asked = exchange(shared, application, wanted, address, blocks, &reporter).await;
+    tracing::debug!(%address, spans = spans.len(), "asking for blocks");
+    let asked = exchange(shared, application, wanted, address, spans, &reporter).await;
     let failure = match asked {
         Ok(()) => {
-            tracing::debug!(%address, blocks = blocks.len(), "got the blocks");
+            tracing::debug!(%address, spans = spans.len(), "got the blocks");
             None
         }
         Err(message) => {
             shared.broken.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(%address, blocks = blocks.len(), "a request for blocks broke: {message}");
+            tracing::info!(%address, spans = spans.len(), "a request for blocks broke: {message}");
             Some(Failure { kind: FailureKind::Unreachable, message })
         }
     };
@@ -39,22 +44,26 @@ async fn exchange(
     application: &ApplicationId,
     wanted: &[Wanted],
     address: &Address,
-    blocks: &[usize],
+    spans: &[(usize, Span)],
     reporter: &Reporter,
 ) -> Result<(), String> {
     let idle = shared.options.idle_timeout;
     let channel = shared.channels.get(address).map_err(|e| describe(&e))?;
     let mut client = BlocksClient::new(channel).max_decoding_message_size(MAX_CHUNK + MESSAGE_SLACK);
-    let request = FetchRequest {
-        application: application.to_string(),
-        blocks: blocks.iter().map(|i| wanted[*i].id.into()).collect(),
+    let asked = |(_, span): &(usize, Span)| v1::Span {
+        block: Some(wanted[span.block].id.into()),
+        offset: span.offset,
+        length: span.len,
     };
+    let request = FetchRequest { application: application.to_string(), spans: spans.iter().map(asked).collect() };
     let mut answer = within(idle, client.fetch(request)).await?.into_inner();
-    let mut assembly = Assembly::new(blocks.iter().map(|i| (*i, wanted[*i].size)));
+    let expected =
+        |(place, span): &(usize, Span)| Expected { place: *place, size: wanted[span.block].size, len: span.len };
+    let mut assembly = Assembly::new(spans.iter().map(expected));
     while let Some(chunk) = within(idle, answer.message()).await? {
         shared.remote.fetch_add(chunk.data.len() as u64, Ordering::Relaxed);
-        if let Some((block, outcome)) = assembly.take(chunk)? {
-            reporter.block(block, outcome);
+        if let Some((place, outcome)) = assembly.take(chunk)? {
+            reporter.block(place, outcome);
         }
     }
     if assembly.is_over() { Ok(()) } else { Err("the answer ended before all its blocks had come".into()) }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 /// News of a request.
 #[derive(Debug)]
 pub(super) enum Report {
-    /// A block, whole and verified.
+    /// A span of a block, whole and verified.
     Arrived { request: RequestId, block: usize, bytes: Bytes },
     /// Anything else.
     Other(Event),

@@ -3,6 +3,7 @@
 use super::{
     FetchError, Shared, Wanted, local, remote,
     report::{Report, Reporter, Reports},
+    spans::{self, Span},
 };
 use crate::machine::{Effect, Event, Failure, Planner};
 use bytes::Bytes;
@@ -12,16 +13,30 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Blocks in the order wanted, each with its place in the list.
-pub type BlockStream = BoxStream<'static, Result<(usize, Bytes), FetchError>>;
+/// Verified bytes of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockPiece {
+    /// The block's place in the list of those wanted.
+    pub index: usize,
+    /// What follows those that came before; nothing for an empty block.
+    pub bytes: Bytes,
+    /// Whether the block ends with them.
+    pub last: bool,
+}
+
+/// Blocks in the order wanted, each in one or more pieces.
+pub type BlockStream = BoxStream<'static, Result<BlockPiece, FetchError>>;
 
 pub(super) fn fetch(shared: Arc<Shared>, application: ApplicationId, wanted: Arc<[Wanted]>) -> BlockStream {
-    let planner = Planner::new(shared.options.planner(), wanted.iter().map(|w| shared.plan(w)).collect());
+    let options = shared.options.planner();
+    let spans = spans::of(&wanted, options.max_in_flight);
+    let planner = Planner::new(options, spans.iter().map(|s| shared.plan(&wanted[s.block], s)).collect());
     let (reports, incoming) = mpsc::unbounded_channel();
     let fetching = Fetching {
         shared,
         application,
         wanted,
+        spans,
         planner,
         started: Instant::now(),
         reports,
@@ -41,18 +56,20 @@ struct Fetching {
     shared: Arc<Shared>,
     application: ApplicationId,
     wanted: Arc<[Wanted]>,
+    /// The planner's list.
+    spans: Vec<Span>,
     planner: Planner,
     started: Instant,
     reports: Reports,
     incoming: mpsc::UnboundedReceiver<Report>,
-    /// Blocks that wait for those before them.
+    /// Spans that wait for those before them.
     arrived: BTreeMap<usize, Bytes>,
     tasks: JoinSet<()>,
     fx: Vec<Effect>,
 }
 
 /// What a consumer is told.
-type Told = Option<Result<(usize, Bytes), FetchError>>;
+type Told = Option<Result<BlockPiece, FetchError>>;
 
 impl Fetching {
     async fn next(&mut self) -> Told {
@@ -118,23 +135,27 @@ impl Fetching {
             match effect {
                 Effect::ReadFiles { request, blocks } => {
                     let reporter = Reporter::new(request, self.reports.clone());
+                    let spans = self.named(blocks);
                     let (shared, wanted) = (self.shared.clone(), self.wanted.clone());
-                    let read = move || local::read(&shared, &wanted, &blocks, reporter);
+                    let read = move || local::read(&shared, &wanted, &spans, reporter);
                     self.tasks.spawn_blocking_on(read, &self.shared.io);
                 }
                 Effect::Request { request, address, blocks } => {
                     let reporter = Reporter::new(request, self.reports.clone());
+                    let spans = self.named(blocks);
                     let (shared, wanted) = (self.shared.clone(), self.wanted.clone());
                     let application = self.application.clone();
                     let ask = async move {
-                        remote::ask(&shared, &application, &wanted, &address, &blocks, reporter).await;
+                        remote::ask(&shared, &application, &wanted, &address, &spans, reporter).await;
                     };
                     self.tasks.spawn_on(ask, &self.shared.io);
                 }
                 Effect::Deliver { block } => {
                     let bytes = self.arrived.remove(&block).unwrap_or_default();
-                    assert_eq!(bytes.len() as u64, self.wanted[block].size, "a delivered block has arrived whole");
-                    told = Some(Some(Ok((block, bytes))));
+                    let span = self.spans[block];
+                    assert_eq!(bytes.len() as u64, span.len, "a delivered span has arrived whole");
+                    let last = span.range().end == self.wanted[span.block].size;
+                    told = Some(Some(Ok(BlockPiece { index: span.block, bytes, last })));
                 }
                 Effect::Fail { block, failure } => {
                     told = Some(Some(Err(self.error(block, failure))));
@@ -155,7 +176,13 @@ impl Fetching {
         self.arrived.clear();
     }
 
-    fn error(&self, index: usize, Failure { kind, message }: Failure) -> FetchError {
+    /// The spans at these places of the list.
+    fn named(&self, places: Vec<usize>) -> Vec<(usize, Span)> {
+        places.into_iter().map(|place| (place, self.spans[place])).collect()
+    }
+
+    fn error(&self, place: usize, Failure { kind, message }: Failure) -> FetchError {
+        let index = self.spans[place].block;
         let Wanted { location, id, .. } = &self.wanted[index];
         FetchError { index, location: Box::new(location.clone()), id: *id, kind, message }
     }

@@ -9,8 +9,7 @@
 //! Invariants:
 //! - The index appears last: an output whose index is there has all its data. It disappears first.
 //! - Temporary names end in `.tmp` and live in the same directory; dropping a writer that has not committed removes them.
-//! - No byte of a block is handed out before the block's CRC32C was checked ([`OutputReader::read`]), or, in chunks,
-//!   before all chunks but the last were ([`BlockReader`] keeps the last one back).
+//! - No byte is handed out before the CRC32C of its piece was checked.
 //! - Nothing is allocated for a length that the size of the file does not bear out.
 //!
 //! Nothing is synced to the disk: an output that a crash of the machine damaged fails its checksum and is computed again,
@@ -32,5 +31,5 @@ mod writer;
 pub use async_writer::AsyncOutputWriter;
 pub use cleanup::{remove_outputs, remove_temporaries};
 pub use error::{ReadError, WriteError};
-pub use reader::{BlockReader, OutputReader};
+pub use reader::{BlockReader, OutputReader, Piece};
 pub use writer::{Committed, OutputWriter, WriterOptions};

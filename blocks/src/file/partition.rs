@@ -1,5 +1,6 @@
 //! What a writer knows of one reduce partition.
 
+use crate::limits::PIECE;
 use bytes::Bytes;
 
 /// A run of a partition's bytes in the spill file.
@@ -15,7 +16,8 @@ pub(super) struct Partition {
     pub(super) segments: Vec<Segment>,
     pub(super) chunks: Vec<Bytes>,
     len: u64,
-    crc: u32,
+    /// Of each piece begun.
+    crcs: Vec<u32>,
 }
 
 /// What a buffered chunk costs beside its bytes.
@@ -27,8 +29,7 @@ impl Partition {
         if bytes.is_empty() {
             return 0;
         }
-        self.len += bytes.len() as u64;
-        self.crc = crc32c::crc32c_append(self.crc, &bytes);
+        self.check_in(&bytes);
         let cost = bytes.len() as u64 + CHUNK_OVERHEAD;
         self.chunks.push(bytes);
         cost
@@ -39,8 +40,24 @@ impl Partition {
         self.len
     }
 
-    /// Their CRC32C.
-    pub(super) const fn crc(&self) -> u32 {
-        self.crc
+    /// The CRC32C of each of its pieces.
+    pub(super) fn crcs(&self) -> &[u32] {
+        &self.crcs
+    }
+
+    fn check_in(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let begun = self.len % PIECE;
+            if begun == 0 {
+                self.crcs.push(0);
+            }
+            let room = usize::try_from(PIECE - begun).unwrap_or(usize::MAX);
+            let (piece, rest) = bytes.split_at(bytes.len().min(room));
+            if let Some(crc) = self.crcs.last_mut() {
+                *crc = crc32c::crc32c_append(*crc, piece);
+            }
+            self.len += piece.len() as u64;
+            bytes = rest;
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Files of outputs: round trips, damage, full disks, and what is left behind.
 
 use super::{temporary::CreateFile, *};
-use crate::OutputId;
+use crate::{OutputId, limits::PIECE};
 use bytes::Bytes;
 use futures::FutureExt;
 use hearth_core::{ShuffleId, TaskId};
@@ -59,21 +59,28 @@ fn fill(writer: &mut OutputWriter, partitions: u32, pieces: u32, noise: &mut Noi
     model
 }
 
+/// All bytes of a block or a span of one, read piece by piece.
+fn pieces(mut block: BlockReader) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = block.next_piece().unwrap() {
+        assert!(!piece.bytes.is_empty() && piece.bytes.len() as u64 <= PIECE);
+        assert_eq!(piece.crc, crc32c::crc32c(&piece.bytes));
+        bytes.extend_from_slice(&piece.bytes);
+    }
+    assert!(block.is_over());
+    bytes
+}
+
 fn assert_holds(dir: &Path, model: &[Vec<u8>]) {
     let reader = OutputReader::open(dir, &ID).unwrap();
     assert_eq!(reader.partitions() as usize, model.len());
     for (reduce, expected) in (0..).zip(model) {
         assert_eq!(reader.read(reduce).unwrap(), expected);
-        assert_eq!(reader.read_sized(reduce, expected.len() as u64).unwrap(), expected);
-        let other = reader.read_sized(reduce, expected.len() as u64 + 1);
+        let size = expected.len() as u64;
+        assert_eq!(reader.read_span(reduce, size, 0..size).unwrap(), expected);
+        let other = reader.read_span(reduce, size + 1, 0..size);
         assert!(matches!(other, Err(ReadError::Corrupt { .. })), "{other:?}");
-        let mut block = reader.block(reduce).unwrap();
-        let mut chunks = Vec::new();
-        while let Some(chunk) = block.next_chunk(7).unwrap() {
-            assert!(chunk.len() <= 7);
-            chunks.extend_from_slice(&chunk);
-        }
-        assert_eq!(chunks, *expected);
+        assert_eq!(pieces(reader.block(reduce).unwrap()), *expected);
     }
     let beyond = reader.read(reader.partitions());
     assert!(matches!(beyond, Err(ReadError::NotFound { .. })), "{beyond:?}");
@@ -128,15 +135,62 @@ fn the_files_are_as_documented() {
     writer.write(2, Bytes::from_static(b"x")).unwrap();
     writer.commit().unwrap();
     assert_eq!(fs::read(dir.path().join(DATA)).unwrap(), b"123456789x");
-    let mut expected = b"HEARTHIX\0\0\0\x01\0\0\0\x03".to_vec();
+    let mut expected = b"HEARTHIX\0\0\0\x02\0\0\0\x03".to_vec();
     for offset in [0_u8, 5, 5, 10] {
         expected.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, offset]);
     }
+    // The block in the middle is empty and has no piece.
+    for pieces in [0_u8, 1, 1, 2] {
+        expected.extend_from_slice(&[0, 0, 0, pieces]);
+    }
     let index = fs::read(dir.path().join(INDEX)).unwrap();
-    assert_eq!(index[..48], expected);
+    assert_eq!(index[..64], expected);
     // The check value of CRC-32C that the catalogues give is that of "123456789".
     assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
-    assert_eq!(index[48..], [crc32c::crc32c(b"12345"), 0, crc32c::crc32c(b"6789x")].map(u32::to_be_bytes).concat());
+    assert_eq!(index[64..], [crc32c::crc32c(b"12345"), crc32c::crc32c(b"6789x")].map(u32::to_be_bytes).concat());
+}
+
+/// Blocks of several pieces, written in chunks that do not care where pieces end.
+#[test]
+fn spans_of_large_blocks_are_read_and_checked_apart() {
+    const SIZE: u64 = 3 * PIECE + 100;
+    let dir = TempDir::new().unwrap();
+    let mut noise = Noise(11);
+    let block = noise.bytes(u32::try_from(SIZE).unwrap());
+    let mut writer = OutputWriter::create(dir.path(), ID, 3, options(300_000));
+    for chunk in block.chunks(99_999) {
+        writer.write(0, Bytes::copy_from_slice(chunk)).unwrap();
+        writer.write(2, Bytes::copy_from_slice(chunk)).unwrap();
+    }
+    writer.commit().unwrap();
+    let read = |reduce, span: std::ops::Range<u64>| {
+        let reader = OutputReader::open(dir.path(), &ID).unwrap();
+        reader.read_span(reduce, SIZE, span.clone()).map(|bytes| {
+            assert_eq!(pieces(reader.block(reduce).unwrap().span(span).unwrap()), bytes);
+            bytes
+        })
+    };
+    for reduce in [0, 2] {
+        for (from, to) in [(0, SIZE), (0, PIECE), (PIECE, 3 * PIECE), (3 * PIECE, SIZE), (SIZE, SIZE)] {
+            assert_eq!(read(reduce, from..to).unwrap(), block[from as usize..to as usize]);
+        }
+        for span in [1..PIECE, 0..PIECE - 1, 0..SIZE + 1, SIZE - 1..SIZE, 4 * PIECE..5 * PIECE, 0..4 * PIECE] {
+            assert!(matches!(read(reduce, span.clone()), Err(ReadError::NotFound { .. })), "{span:?}");
+        }
+    }
+    // Damage costs its own piece.
+    let path = dir.path().join(DATA);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[(SIZE + PIECE + 1) as usize] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(read(0, 0..SIZE).unwrap(), block);
+    assert_eq!(read(2, 0..PIECE).unwrap(), block[..PIECE as usize]);
+    assert_eq!(read(2, 2 * PIECE..SIZE).unwrap(), block[2 * PIECE as usize..]);
+    let error = read(2, 0..2 * PIECE).unwrap_err();
+    assert!(
+        error.to_string().contains("block 2 has CRC32C") && error.to_string().contains("from byte 262144"),
+        "{error}"
+    );
 }
 
 /// A committed output of four blocks, one of them empty.
@@ -229,7 +283,7 @@ fn absurd_lengths_are_refused_before_anything_is_allocated() {
         return;
     }
     let reader = OutputReader::open(dir.path(), &ID).unwrap();
-    assert!(matches!(reader.read_sized(3, 64), Err(ReadError::Corrupt { .. })));
+    assert!(matches!(reader.read_span(3, 64, 0..64), Err(ReadError::Corrupt { .. })));
 }
 
 /// Opens a device that is always full in place of the file, which is made too so that its removal can be seen.

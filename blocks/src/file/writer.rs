@@ -144,7 +144,7 @@ impl OutputWriter {
     pub fn commit(mut self) -> Result<Committed, WriteError> {
         self.check_whole()?;
         let data = self.write_data()?;
-        let blocks = self.partitions.iter().map(|p| (p.len(), p.crc()));
+        let blocks = self.partitions.iter().map(|p| (p.len(), p.crcs()));
         let mut index = TemporaryFile::create(&self.dir, &self.id.index_file(), self.create)?;
         index.write(&index::encode(blocks))?;
         index.flush()?;

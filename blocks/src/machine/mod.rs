@@ -1,7 +1,8 @@
 //! The fetch planner: what to ask whom for, when, and what to do when it does not come.
 //!
 //! A reader wants a list of blocks, in order. The planner keeps a *window* on that list: the blocks after those taken
-//! whose bytes fit `max_in_flight` together. Blocks in the window are asked for, many in one request, from whoever has
+//! whose bytes fit `max_in_flight` together. (The fetcher lists a large block as several, one a span of it: here each is a
+//! block of its own.) Blocks in the window are asked for, many in one request, from whoever has
 //! them, and arrive in any order; they leave the window in the order of the list, when the consumer asks.
 //!
 //! ```text

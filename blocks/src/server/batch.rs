@@ -1,81 +1,92 @@
 //! The answer to one request, read piece by piece: blocking code.
 
-use crate::{BlockId, OutputId, OutputReader, ReadError, file::BlockReader};
+use super::request::SpanAsked;
+use crate::{
+    BlockId, OutputId, OutputReader, ReadError,
+    file::{BlockReader, Piece},
+    limits::PIECE,
+};
 use bytes::Bytes;
 use hearth_proto::v1;
 use std::path::PathBuf;
-
-/// Bytes read in one go. A disk is as fast with it as with more, and a service of many peers stays small.
-const PIECE: usize = 256 * 1024;
 
 /// The rest of an answer.
 #[derive(Debug)]
 pub(super) struct Batch {
     /// None when the application is not served here.
     directory: Option<PathBuf>,
-    blocks: Vec<BlockId>,
-    /// The place of the current block.
+    spans: Vec<SpanAsked>,
+    /// The place of the current span.
     at: usize,
-    /// The output read last: blocks of one output often follow each other.
+    /// The output read last: spans of one output often follow each other.
     output: Option<(OutputId, OutputReader)>,
     current: Option<BlockReader>,
 }
 
 impl Batch {
-    pub(super) const fn new(directory: Option<PathBuf>, blocks: Vec<BlockId>) -> Self {
-        Self { directory, blocks, at: 0, output: None, current: None }
+    pub(super) const fn new(directory: Option<PathBuf>, spans: Vec<SpanAsked>) -> Self {
+        Self { directory, spans, at: 0, output: None, current: None }
     }
 
     /// Whether all was read.
     pub(super) fn is_over(&self) -> bool {
-        self.at == self.blocks.len()
+        self.at == self.spans.len()
     }
 
-    /// The next messages: one large chunk, or many small blocks.
+    /// The next messages: one piece, or many small blocks.
     pub(super) fn read_on(&mut self) -> Vec<v1::FetchChunk> {
         let mut chunks = Vec::new();
-        let mut room = PIECE;
-        while room > 0 && !self.is_over() {
-            let block = u32::try_from(self.at).expect("at most MAX_BLOCKS");
-            let chunk = match self.read_chunk(room) {
-                Ok((head, data)) => {
-                    room -= data.len();
-                    v1::FetchChunk { block, head, data, fault: None }
-                }
-                Err(e) => {
-                    if !matches!(e, ReadError::NotFound { .. }) {
-                        tracing::warn!(block = %self.blocks[self.at], "{e}");
-                    }
-                    self.current = None;
-                    self.at += 1;
-                    v1::FetchChunk { block, head: None, data: Bytes::new(), fault: Some((&e).into()) }
-                }
-            };
+        let mut read = 0;
+        while read < PIECE && !self.is_over() {
+            let chunk = self.read_chunk();
+            read += chunk.data.len() as u64;
             chunks.push(chunk);
         }
         chunks
     }
 
-    fn read_chunk(&mut self, max: usize) -> Result<(Option<v1::BlockHead>, Bytes), ReadError> {
-        let (mut reader, head) = match self.current.take() {
-            Some(reader) => (reader, None),
+    fn read_chunk(&mut self) -> v1::FetchChunk {
+        let mut chunk = v1::FetchChunk {
+            span: u32::try_from(self.at).expect("at most MAX_BLOCKS"),
+            head: None,
+            data: Bytes::new(),
+            fault: None,
+            crc32c: 0,
+        };
+        match self.read_into(&mut chunk) {
+            Ok(Some(rest)) => self.current = Some(rest),
+            Ok(None) => self.at += 1,
+            Err(e) => {
+                if !matches!(e, ReadError::NotFound { .. }) {
+                    tracing::warn!(block = %self.spans[self.at].block, "{e}");
+                }
+                chunk.fault = Some((&e).into());
+                self.at += 1;
+            }
+        }
+        chunk
+    }
+
+    /// Gives what is left of the span.
+    fn read_into(&mut self, chunk: &mut v1::FetchChunk) -> Result<Option<BlockReader>, ReadError> {
+        let mut reader = match self.current.take() {
+            Some(reader) => reader,
             None => {
-                let reader = self.open()?;
-                let head = v1::BlockHead { size: reader.size(), crc32c: reader.crc() };
-                (reader, Some(head))
+                let block = self.open()?;
+                // Before anything can be wrong with the span: the size tells the reader that it knows another block.
+                chunk.head = Some(v1::BlockHead { size: block.size() });
+                let span = self.spans[self.at].within(block.size());
+                block.span(span)?
             }
         };
-        let data = reader.next_chunk(max)?.unwrap_or_default();
-        if reader.is_over() {
-            self.at += 1;
-        } else {
-            self.current = Some(reader);
+        if let Some(Piece { bytes, crc }) = reader.next_piece()? {
+            (chunk.data, chunk.crc32c) = (bytes, crc);
         }
-        Ok((head, data))
+        Ok((!reader.is_over()).then_some(reader))
     }
 
     fn open(&mut self) -> Result<BlockReader, ReadError> {
-        let BlockId { output: id, reduce } = self.blocks[self.at];
+        let BlockId { output: id, reduce } = self.spans[self.at].block;
         if let Some((_, output)) = self.output.as_ref().filter(|(open, _)| *open == id) {
             return output.block(reduce);
         }

@@ -10,8 +10,8 @@
 //!
 //! Invariants:
 //! - No text from outside becomes part of a path: ids are parsed types, and a file's name is made from them.
-//! - The last chunk of a block is sent only if the checksum of the whole is right, so a reader can tell damage on the
-//!   disk (the server says so) from damage on the wire (it does not).
+//! - A piece is sent only if its checksum is right, and with it, so a reader can tell damage on the disk (the server says
+//!   so) from damage on the wire (it does not).
 //! - Memory is bounded by the number of answers at once times what is read at a time; nothing is read before the peer
 //!   has taken what was read before.
 
@@ -19,6 +19,7 @@ mod batch;
 mod connections;
 mod layout;
 mod process;
+mod request;
 mod service;
 
 pub use layout::Layout;

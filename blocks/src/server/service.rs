@@ -1,10 +1,7 @@
 //! The gRPC service.
 
-use super::{Layout, batch::Batch, connections};
-use crate::{
-    BlockId,
-    limits::{MAX_BLOCKS, MESSAGE_SLACK},
-};
+use super::{Layout, batch::Batch, connections, request::SpanAsked};
+use crate::limits::{MAX_BLOCKS, MAX_REQUEST};
 use futures::{
     Stream, TryStreamExt,
     stream::{self, BoxStream},
@@ -66,7 +63,7 @@ impl BlockService {
 
     /// The service as a route of a server that has others too.
     pub fn into_server(self) -> BlocksServer<Self> {
-        BlocksServer::new(self).max_decoding_message_size(MESSAGE_SLACK)
+        BlocksServer::new(self).max_decoding_message_size(MAX_REQUEST)
     }
 
     async fn read_on(&self, mut batch: Batch) -> Result<(Batch, VecDeque<v1::FetchChunk>), Status> {
@@ -106,7 +103,7 @@ impl BlockService {
 /// What one request was given. It says so when the answer is over, or nobody wants the rest.
 struct Served {
     application: ApplicationId,
-    blocks: usize,
+    spans: usize,
     bytes: usize,
 }
 
@@ -118,8 +115,8 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        let Self { application, blocks, bytes } = self;
-        tracing::debug!(%application, blocks, bytes, "served a request");
+        let Self { application, spans, bytes } = self;
+        tracing::debug!(%application, spans, bytes, "served a request");
     }
 }
 
@@ -132,16 +129,16 @@ impl Blocks for BlockService {
     type FetchStream = BoxStream<'static, Result<v1::FetchChunk, Status>>;
 
     async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
-        let v1::FetchRequest { application, blocks } = request.into_inner();
+        let v1::FetchRequest { application, spans } = request.into_inner();
         let application: ApplicationId = application.parse().map_err(|e| Status::invalid_argument(format!("{e}")))?;
-        if blocks.is_empty() || blocks.len() > MAX_BLOCKS {
-            let message = format!("{} blocks in one request; ask for 1 to {MAX_BLOCKS}", blocks.len());
+        if spans.is_empty() || spans.len() > MAX_BLOCKS {
+            let message = format!("{} spans in one request; ask for 1 to {MAX_BLOCKS}", spans.len());
             return Err(Status::invalid_argument(message));
         }
-        let parsed: Result<Vec<BlockId>, _> = blocks.into_iter().map(BlockId::try_from).collect();
-        let blocks = parsed.map_err(|e| Status::invalid_argument(e.to_string()))?;
-        let served = Served { application: application.clone(), blocks: blocks.len(), bytes: 0 };
-        let batch = Batch::new(self.layout.directory(&application), blocks);
+        let parsed: Result<Vec<SpanAsked>, _> = spans.into_iter().map(SpanAsked::try_from).collect();
+        let spans = parsed.map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let served = Served { application: application.clone(), spans: spans.len(), bytes: 0 };
+        let batch = Batch::new(self.layout.directory(&application), spans);
         Ok(Response::new(Box::pin(self.clone().answer(batch, served))))
     }
 }

@@ -25,8 +25,8 @@ async fn a_server_that_dies_and_returns_is_asked_again() {
     let fetcher = Fetcher::new(FetchOptions { max_in_flight: 100_000, max_retries: 50, ..remote() });
     let wanted = (0..50).map(|r| worker.wanted(Some(address), id.block(r), 20_000)).collect();
     let mut stream = fetcher.fetch(&app(), wanted);
-    let (_, first) = stream.next().await.unwrap().unwrap();
-    assert_eq!(first, blocks[0]);
+    let first = stream.next().await.unwrap().unwrap();
+    assert_eq!(first, BlockPiece { index: 0, bytes: blocks[0].clone().into(), last: true });
     server.kill();
     let rest = tokio::spawn(async move { stream.try_collect::<Vec<_>>().await });
     until("a broken request", || fetcher.counts().broken_requests > 0).await;
@@ -34,7 +34,33 @@ async fn a_server_that_dies_and_returns_is_asked_again() {
     let _server = TestServer::start_at(service(&worker), address);
     let rest = tokio::time::timeout(HANGS, rest).await.unwrap().unwrap().unwrap();
     let expected: Vec<_> = blocks.into_iter().map(Bytes::from).enumerate().skip(1).collect();
-    assert_eq!(rest, expected);
+    assert_eq!(joined(rest), expected);
+}
+
+/// What came of a large block is not asked for again.
+#[tokio::test]
+async fn a_large_block_goes_on_where_its_server_died() {
+    const SIZE: usize = 20_000_000;
+    let worker = Worker::new();
+    let block = noise(1, SIZE);
+    let id = worker.output(0, std::slice::from_ref(&block));
+    let server = TestServer::start_at(service(&worker), ([127, 0, 0, 4], 0).into());
+    let address = server.address;
+    let fetcher = Fetcher::new(FetchOptions { max_in_flight: 2 << 20, max_retries: 50, ..remote() });
+    let mut stream = fetcher.fetch(&app(), vec![worker.wanted(Some(address), id.block(0), SIZE)]);
+    let mut taken = Vec::new();
+    while taken.len() < SIZE / 2 {
+        taken.extend_from_slice(&stream.next().await.unwrap().unwrap().bytes);
+    }
+    server.kill();
+    let rest = tokio::spawn(async move { stream.try_collect::<Vec<_>>().await });
+    until("a broken request", || fetcher.counts().broken_requests > 0).await;
+    assert!(!rest.is_finished());
+    let again = TestServer::start_at(service(&worker), address);
+    let rest = tokio::time::timeout(HANGS, rest).await.unwrap().unwrap().unwrap();
+    rest.iter().for_each(|piece| taken.extend_from_slice(&piece.bytes));
+    assert!(taken == block);
+    assert!(again.service.bytes_read() <= (SIZE / 2) as u64);
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ async fn a_slow_consumer_bounds_what_is_in_flight() {
         let mut taken = 0;
         let mut peak = 0;
         while let Some(next) = stream.next().await {
-            assert_eq!(next.unwrap().1.len(), BLOCK);
+            assert_eq!(next.unwrap().bytes.len(), BLOCK);
             taken += BLOCK as u64;
             if taken == BLOCK as u64 {
                 // Ten blocks fit, and one was taken: room for another, but not worth a request.
@@ -133,6 +133,47 @@ async fn a_block_larger_than_what_may_be_in_flight_comes_too() {
         let fetcher = Fetcher::new(FetchOptions { max_in_flight: 1000, local_read, ..FetchOptions::default() });
         let wanted = (0..).zip(&blocks).map(|(r, b)| worker.wanted(Some(server.address), id.block(r), b.len()));
         assert_eq!(fetch_all(&fetcher, wanted.collect()).await.unwrap(), blocks);
+    }
+}
+
+/// A block many times as large as what may be in flight: its beginning is here long before its end, and a reader that
+/// takes its time is not sent more than it may hold.
+#[tokio::test]
+async fn a_large_block_comes_in_pieces_while_little_is_in_flight() {
+    const SIZE: usize = 40_000_000;
+    const MAX: u64 = 2 << 20;
+    let worker = Worker::new();
+    let block = noise(1, SIZE);
+    let id = worker.output(0, &[vec![], block.clone(), noise(2, 10)]);
+    let server = TestServer::start(service(&worker));
+    for local_read in [false, true] {
+        let before = server.service.bytes_read();
+        let idle_timeout = Duration::from_millis(200);
+        let options = FetchOptions { max_in_flight: MAX, local_read, idle_timeout, ..FetchOptions::default() };
+        let fetcher = Fetcher::new(options);
+        let read = || server.service.bytes_read() - before + fetcher.counts().local_bytes;
+        let wanted =
+            [0, SIZE, 10].into_iter().zip(0..).map(|(size, r)| worker.wanted(Some(server.address), id.block(r), size));
+        let mut stream = fetcher.fetch(&app(), wanted.collect());
+        let empty = stream.next().await.unwrap().unwrap();
+        assert_eq!(empty, BlockPiece { index: 0, bytes: Bytes::new(), last: true });
+        let mut taken = Vec::new();
+        while taken.len() < SIZE {
+            let BlockPiece { index, bytes, last } = stream.next().await.unwrap().unwrap();
+            taken.extend_from_slice(&bytes);
+            assert_eq!((index, last), (1, taken.len() == SIZE));
+            assert!(bytes.len() as u64 <= MAX / 5);
+            let ahead = read() - taken.len() as u64;
+            assert!(ahead <= MAX, "{ahead} bytes ahead of the reader");
+            if taken.len() == bytes.len() {
+                // Longer than a server may be silent: there is nothing that it could say.
+                tokio::time::sleep(2 * idle_timeout).await;
+            }
+        }
+        assert_eq!(taken, block);
+        assert_eq!(stream.next().await.unwrap().unwrap().index, 2);
+        assert!(stream.next().await.is_none());
+        assert_eq!(fetcher.counts().broken_requests, 0);
     }
 }
 
@@ -161,7 +202,7 @@ fn a_stream_may_be_polled_off_the_runtime_of_its_requests() {
     let mut stream = fetcher.fetch(&app(), vec![worker.wanted(Some(server.address), id.block(0), 100_000)]);
     // No runtime at all on this side.
     let block = futures::executor::block_on(stream.next()).unwrap().unwrap();
-    assert_eq!(block, (0, noise(1, 100_000).into()));
+    assert_eq!(block, BlockPiece { index: 0, bytes: noise(1, 100_000).into(), last: true });
 }
 
 #[tokio::test]

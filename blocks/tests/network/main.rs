@@ -9,7 +9,9 @@ mod server;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use hearth_blocks::{BlockId, FetchError, FetchOptions, Fetcher, OutputId, OutputWriter, Wanted, WriterOptions};
+use hearth_blocks::{
+    BlockId, BlockPiece, FetchError, FetchOptions, Fetcher, OutputId, OutputWriter, Wanted, WriterOptions,
+};
 use hearth_core::{
     ApplicationId, ShuffleId, TaskId, WorkerId,
     messages::{task::BlockLocation, worker::Address},
@@ -86,10 +88,27 @@ fn remote() -> FetchOptions {
 }
 
 async fn fetch_all(fetcher: &Fetcher, wanted: Vec<Wanted>) -> Result<Vec<Bytes>, FetchError> {
-    let blocks = fetcher.fetch(&app(), wanted).try_collect::<Vec<_>>();
-    let blocks = tokio::time::timeout(HANGS, blocks).await.expect("a fetch ends")?;
-    assert!(blocks.iter().enumerate().all(|(i, (index, _))| i == *index), "blocks come in the order asked");
+    let count = wanted.len();
+    let pieces = fetcher.fetch(&app(), wanted).try_collect::<Vec<_>>();
+    let blocks = joined(tokio::time::timeout(HANGS, pieces).await.expect("a fetch ends")?);
+    assert!(blocks.iter().map(|(index, _)| *index).eq(0..count), "blocks come in the order asked");
     Ok(blocks.into_iter().map(|(_, bytes)| bytes).collect())
+}
+
+/// The blocks that these pieces are of, each with its place.
+fn joined(pieces: Vec<BlockPiece>) -> Vec<(usize, Bytes)> {
+    let mut blocks: Vec<(usize, Vec<u8>)> = Vec::new();
+    let mut begun = false;
+    for BlockPiece { index, bytes, last } in pieces {
+        if !std::mem::replace(&mut begun, !last) {
+            blocks.push((index, Vec::new()));
+        }
+        let block = blocks.last_mut().unwrap();
+        assert_eq!(block.0, index, "a block is over before the next one begins");
+        block.1.extend_from_slice(&bytes);
+    }
+    assert!(!begun, "the last block is whole");
+    blocks.into_iter().map(|(index, bytes)| (index, bytes.into())).collect()
 }
 
 /// Waits until something holds.

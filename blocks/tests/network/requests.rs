@@ -14,7 +14,8 @@ async fn client(server: &TestServer) -> BlocksClient<Channel> {
 }
 
 fn request(application: &str, blocks: Vec<v1::BlockId>) -> v1::FetchRequest {
-    v1::FetchRequest { application: application.into(), blocks }
+    let spans = blocks.into_iter().map(|block| v1::Span { block: Some(block), offset: 0, length: 0 }).collect();
+    v1::FetchRequest { application: application.into(), spans }
 }
 
 #[tokio::test]
@@ -27,8 +28,8 @@ async fn malformed_requests_are_refused_and_others_served() {
     let nothing = v1::BlockId { output: None, reduce: 0 };
     let app = app().to_string();
     for (bad, says) in [
-        (request(&app, vec![]), "0 blocks in one request; ask for 1 to 1024"),
-        (request(&app, vec![good; MAX_BLOCKS + 1]), "1025 blocks in one request"),
+        (request(&app, vec![]), "0 spans in one request; ask for 1 to 1024"),
+        (request(&app, vec![good; MAX_BLOCKS + 1]), "1025 spans in one request"),
         (request(&app, vec![good, nothing]), "\"\" is not a valid output id"),
         (request("", vec![good]), "\"\" is not a valid application id"),
         (request("../app", vec![good]), "\"../app\" is not a valid application id"),
@@ -43,10 +44,39 @@ async fn malformed_requests_are_refused_and_others_served() {
     let mut answer = client.fetch(request(&app, vec![good; 2])).await.unwrap().into_inner();
     for block in 0..2 {
         let chunk = answer.message().await.unwrap().unwrap();
-        assert_eq!((chunk.block, chunk.data.as_ref()), (block, &noise(1, 100)[..]));
+        assert_eq!((chunk.span, chunk.data.as_ref()), (block, &noise(1, 100)[..]));
+        assert_eq!(chunk.crc32c, crc32c::crc32c(&chunk.data));
         assert_eq!(chunk.head.unwrap().size, 100);
     }
     assert_eq!(answer.message().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn spans_that_no_block_has_are_faults_and_do_not_hurt_the_others() {
+    const PIECE: u64 = hearth_blocks::limits::PIECE;
+    let worker = Worker::new();
+    let size = 2 * PIECE + 5;
+    let block = noise(1, size as usize);
+    let id = worker.output(0, std::slice::from_ref(&block));
+    let server = TestServer::start(BlockService::new(Layout::Worker { work_dir: worker.dir.path().into() }));
+    let mut client = client(&server).await;
+    let good = v1::BlockId::from(id.block(0));
+    let span = |offset, length| v1::Span { block: Some(good), offset, length };
+    for (offset, length) in
+        [(1, 0), (0, PIECE + 1), (PIECE, u64::MAX), (3 * PIECE, 0), (u64::MAX, u64::MAX), (0, size + 1)]
+    {
+        let spans = vec![span(offset, length), span(2 * PIECE, 5)];
+        let request = v1::FetchRequest { application: app().to_string(), spans };
+        let mut answer = client.fetch(request).await.unwrap().into_inner();
+        let refused = answer.message().await.unwrap().unwrap();
+        assert_eq!((refused.span, refused.head.unwrap().size), (0, size), "the size is told all the same");
+        assert_eq!(refused.fault.unwrap().kind(), v1::BlockFaultKind::NotFound, "{offset} {length}");
+        let served = answer.message().await.unwrap().unwrap();
+        assert_eq!((served.span, served.data.as_ref()), (1, &block[2 * PIECE as usize..]));
+        assert_eq!(answer.message().await.unwrap(), None);
+    }
+    let none = v1::FetchRequest { application: app().to_string(), spans: vec![v1::Span::default()] };
+    assert_eq!(client.fetch(none).await.unwrap_err().code(), Code::InvalidArgument);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@
 //! the shell that accepted them, so that news from a link that was replaced can be told apart.
 
 pub mod application;
+mod metrics;
 pub mod status;
 pub mod task;
 pub mod worker;

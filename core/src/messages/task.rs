@@ -1,5 +1,7 @@
 //! Between a driver and its executors.
 
+pub use super::metrics::{MAX_OPERATORS, OperatorMetrics, TaskMetrics};
+
 use super::worker::Address;
 use crate::{ExecutorId, JobId, PayloadHash, Refusal, ShuffleId, StageId, TaskId, WorkerId};
 use bytes::Bytes;
@@ -102,21 +104,6 @@ pub struct TaskInput {
     pub shuffle: ShuffleId,
     /// Map statuses older than this must be asked for again.
     pub epoch: u64,
-}
-
-/// What a task did, for people and for decisions on sizes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TaskMetrics {
-    /// Rows that came out.
-    pub rows: u64,
-    /// Bytes of blocks written.
-    pub bytes_written: u64,
-    /// Bytes of blocks read.
-    pub bytes_read: u64,
-    /// Bytes spilled to disk.
-    pub bytes_spilled: u64,
-    /// How long it ran, in milliseconds.
-    pub run_millis: u64,
 }
 
 /// The rows of one result partition: one Arrow IPC stream.

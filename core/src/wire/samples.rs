@@ -6,8 +6,8 @@ use crate::{
     messages::{
         application::{AppDown, AppUp, ApplicationSpec, ExecutorGrant},
         task::{
-            BlockLocation, ExecutorRegistration, MapStatus, MapStatuses, ResultBlock, TaskDown, TaskFailure, TaskInput,
-            TaskLaunch, TaskMetrics, TaskNews, TaskOutput, TaskStatus, TaskTarget, TaskUp,
+            BlockLocation, ExecutorRegistration, MapStatus, MapStatuses, OperatorMetrics, ResultBlock, TaskDown,
+            TaskFailure, TaskInput, TaskLaunch, TaskMetrics, TaskNews, TaskOutput, TaskStatus, TaskTarget, TaskUp,
         },
         worker::{Address, ExecutorLaunch, LiveExecutor, WorkerDown, WorkerRegistration, WorkerUp},
     },
@@ -244,8 +244,22 @@ pub(super) fn failures() -> Vec<TaskFailure> {
 }
 
 fn news() -> Vec<TaskNews> {
-    let metrics = TaskMetrics { rows: 1, bytes_written: 2, bytes_read: 3, bytes_spilled: 4, run_millis: 5 };
-    let succeeded = |output| TaskNews::Succeeded(output, metrics);
+    let metrics = TaskMetrics {
+        rows: 1,
+        rows_read: 2,
+        bytes_written: 3,
+        bytes_read: 4,
+        bytes_scanned: 5,
+        bytes_spilled: 6,
+        peak_memory: 7,
+        run_millis: 8,
+        fetch_millis: 9,
+        operators: vec![
+            OperatorMetrics { place: 1, rows: 10, compute_micros: 11 },
+            OperatorMetrics { place: 255, rows: 12, compute_micros: 13 },
+        ],
+    };
+    let succeeded = |output| TaskNews::Succeeded(output, metrics.clone());
     let stored = ResultBlock::Stored { task: TaskId(8), location: location(None), bytes: 1 << 30 };
     let mut samples = vec![
         TaskNews::Started,

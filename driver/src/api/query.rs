@@ -2,6 +2,7 @@
 
 use super::{
     QueryError,
+    analyze::Analysis,
     results::{Reader, Rows},
 };
 use crate::{
@@ -13,6 +14,7 @@ use datafusion::arrow::{
     datatypes::SchemaRef,
 };
 use hearth_core::messages::task::{ResultBlock, TaskMetrics};
+use hearth_plan::PlanError;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -33,6 +35,8 @@ pub struct QueryRun {
     /// Bytes of the rows that were handed out, when the caller holds them all.
     held: Option<u64>,
     metrics: TaskMetrics,
+    /// What is to be told in place of its rows.
+    analysis: Option<Analysis>,
 }
 
 #[derive(Debug)]
@@ -65,10 +69,16 @@ impl QueryRun {
         Self::new(schema, explain, Some(job), max_result_size)
     }
 
+    /// A query that gives a report of what it did.
+    pub(super) fn analyzed(handle: JobHandle, reader: Arc<Reader>, analysis: Analysis) -> Self {
+        let run = Self::job(handle, reader, Analysis::schema(), String::new(), None);
+        Self { analysis: Some(analysis), ..run }
+    }
+
     fn new(schema: SchemaRef, explain: String, job: Option<Job>, max_result_size: Option<u64>) -> Self {
         let (nothing, _) = watch::channel(Vec::new());
-        let metrics = TaskMetrics::default();
-        Self { schema, explain, ready: VecDeque::new(), job, nothing, max_result_size, held: None, metrics }
+        let (ready, metrics) = Default::default();
+        Self { schema, explain, ready, job, nothing, max_result_size, held: None, metrics, analysis: None }
     }
 
     /// The columns of its rows.
@@ -92,8 +102,8 @@ impl QueryRun {
     }
 
     /// What its result tasks did so far, together.
-    pub const fn metrics(&self) -> TaskMetrics {
-        self.metrics
+    pub const fn metrics(&self) -> &TaskMetrics {
+        &self.metrics
     }
 
     /// Why nothing of it runs, when that is so.
@@ -122,12 +132,23 @@ impl QueryRun {
             match next.map(|batch| self.count(batch?)) {
                 Some(Ok(batch)) if batch.num_rows() == 0 => {}
                 Some(Ok(batch)) => return Some(Ok(batch)),
-                end => {
+                Some(Err(error)) => {
                     self.end();
-                    return end;
+                    self.analysis = None;
+                    return Some(Err(error));
+                }
+                None => {
+                    self.end();
+                    return self.report();
                 }
             }
         }
+    }
+
+    /// What it did, once, after its end.
+    fn report(&mut self) -> Option<Result<RecordBatch, QueryError>> {
+        let report = self.analysis.take()?.report(&self.stages());
+        Some(report.map_err(|e| PlanError::Internal(e.to_string()).into()))
     }
 
     /// Counts what the caller is about to hold.
@@ -190,7 +211,7 @@ impl Job {
             match self.handle.next().await {
                 Some(JobNews::Result { partition, block, metrics }) => {
                     self.ahead.insert(partition, block);
-                    add(sum, &metrics);
+                    sum.add(&metrics);
                 }
                 Some(JobNews::Over(Ok(()))) => self.complete = true,
                 Some(JobNews::Over(Err(failure))) => return Some(Err(failure.into())),
@@ -200,14 +221,6 @@ impl Job {
             }
         }
     }
-}
-
-fn add(sum: &mut TaskMetrics, more: &TaskMetrics) {
-    sum.rows += more.rows;
-    sum.bytes_written += more.bytes_written;
-    sum.bytes_read += more.bytes_read;
-    sum.bytes_spilled += more.bytes_spilled;
-    sum.run_millis += more.run_millis;
 }
 
 /// Bytes of the rows themselves: several batches may share the memory that they were decoded from.

@@ -2,6 +2,7 @@
 
 use super::{
     QueryError, QueryRun,
+    analyze::Analysis,
     results::Reader,
     variables::{Answer, Variables},
 };
@@ -188,6 +189,11 @@ impl Session {
     async fn submit(&self, planned: Planned) -> Result<QueryRun, QueryError> {
         match planned {
             Planned::Local(batches, schema) => Ok(QueryRun::local(batches, schema, self.max_result_size)),
+            Planned::Analyze { graph, texts, verbose } => {
+                let analysis = Analysis::new(texts, verbose);
+                let job = self.driver.submit(graph).await?;
+                Ok(QueryRun::analyzed(job, self.reader.clone(), analysis))
+            }
             Planned::Query { graph, schema, explain } => {
                 let job = self.driver.submit(graph).await?;
                 Ok(QueryRun::job(job, self.reader.clone(), schema, explain, self.max_result_size))

@@ -71,7 +71,7 @@ impl Driver {
         for task in ours.iter().filter(|task| !claimed.contains(task)) {
             self.executors.release(id, *task);
             let lost = self.tasks.lost(*task);
-            self.dag.mark_changed(lost.set.stage);
+            self.dag.task_lost(lost.set.stage);
         }
         for task in claimed {
             if !ours.contains(&task) || self.tasks.get(task).is_some_and(RunningTask::is_killed) {
@@ -140,7 +140,7 @@ impl Driver {
         for task in running {
             self.executors.release(id, task);
             let suspect = self.tasks.lost(task);
-            self.dag.mark_changed(suspect.set.stage);
+            self.dag.task_lost(suspect.set.stage);
             if let Some(executor) = self.executors.get_mut(id) {
                 executor.suspects.push(suspect);
             }

@@ -28,6 +28,7 @@ mod executors;
 mod failure;
 mod jobs;
 mod master_link;
+mod metrics;
 mod options;
 mod outputs;
 mod statuses;
@@ -36,6 +37,7 @@ mod tasks;
 mod tests;
 
 pub use failure::JobFailure;
+pub use metrics::{FailureCounts, Spread, StageMetrics};
 pub use options::{DriverOptions, INLINE_LIMIT};
 
 use dag::DagScheduler;
@@ -223,6 +225,8 @@ pub enum JobNews {
     Stage {
         /// Which stage.
         stage: StageId,
+        /// Its place in the job's graph.
+        place: u32,
         /// Its name.
         name: String,
         /// The newest attempt, from 0.
@@ -235,6 +239,8 @@ pub enum JobNews {
         done: u32,
         /// Nothing of the attempt starts any more.
         over: bool,
+        /// What its tasks did so far.
+        metrics: Box<StageMetrics>,
     },
     /// A result partition is there; each comes once, in any order.
     Result {

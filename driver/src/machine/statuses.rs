@@ -25,6 +25,9 @@ impl Driver {
                 TaskNews::Succeeded(output, metrics) => self.tasks.succeeded(task, output, metrics, &place),
                 TaskNews::Failed(failure) => {
                     let failure = self.unasked(task, failure);
+                    if let Some(running) = self.tasks.get(task) {
+                        self.dag.task_failed(running.set.stage, &failure);
+                    }
                     let executors = &self.executors;
                     self.tasks.failed(task, failure, &place, &|id| executors.is_lost(id))
                 }
@@ -58,7 +61,7 @@ impl Driver {
         match verdict {
             Verdict::None => {}
             Verdict::Succeeded { set, partition, task, output, metrics } => {
-                let is_news = self.dag.succeeded(set, partition, task, &output);
+                let is_news = self.dag.succeeded(set, partition, task, &output, &metrics);
                 if let (true, TaskOutput::Result(block)) = (is_news, output) {
                     fx.push(Effect::Job { job: set.job, news: JobNews::Result { partition, block, metrics } });
                 }

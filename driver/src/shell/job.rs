@@ -1,7 +1,7 @@
 //! A submitted job, as whoever submitted it sees it.
 
 use super::links::Links;
-use crate::machine::{Event, JobNews};
+use crate::machine::{Event, JobNews, StageMetrics};
 use hearth_core::{JobId, StageId};
 use std::{
     fmt,
@@ -15,6 +15,8 @@ use tokio::sync::{mpsc, watch};
 pub struct StageProgress {
     /// Which stage.
     pub id: StageId,
+    /// Its place in the query's graph, from 0; the stage that gives the result is the last.
+    pub place: u32,
     /// What it does.
     pub name: String,
     /// Its newest attempt, from 0.
@@ -31,6 +33,8 @@ pub struct StageProgress {
     pub begun: Instant,
     /// How long after that these counts were true; the time it took, once it is over.
     pub elapsed: Duration,
+    /// What its tasks did so far.
+    pub metrics: StageMetrics,
 }
 
 impl fmt::Display for StageProgress {
@@ -61,12 +65,24 @@ impl JobSink {
     pub(super) fn take(&self, news: JobNews) -> bool {
         let is_over = matches!(news, JobNews::Over(_));
         match news {
-            JobNews::Stage { stage, name, attempt, tasks, running, done, over } => {
+            JobNews::Stage { stage, place, name, attempt, tasks, running, done, over, metrics } => {
                 let now = Instant::now();
                 let begun =
                     self.stages.borrow().iter().find(|known| known.id == stage).map_or(now, |known| known.begun);
                 let elapsed = now - begun;
-                let progress = StageProgress { id: stage, name, attempt, tasks, running, done, over, begun, elapsed };
+                let progress = StageProgress {
+                    id: stage,
+                    place,
+                    name,
+                    attempt,
+                    tasks,
+                    running,
+                    done,
+                    over,
+                    begun,
+                    elapsed,
+                    metrics: *metrics,
+                };
                 if running > 0 {
                     self.waiting.send_if_modified(|waiting| waiting.take().is_some());
                 }

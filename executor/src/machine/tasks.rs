@@ -222,10 +222,13 @@ fn size(news: &TaskNews) -> usize {
     const REST: usize = 2 << 10;
     /// A number of any size.
     const VARINT: usize = 10;
-    REST + match news {
-        TaskNews::Succeeded(TaskOutput::Map(status), _) => status.sizes.len() * VARINT,
-        TaskNews::Succeeded(TaskOutput::Result(ResultBlock::Inline(bytes)), _) => bytes.len(),
-        TaskNews::Succeeded(TaskOutput::Result(ResultBlock::Stored { .. }), _) => 0,
-        TaskNews::Started | TaskNews::Failed(_) => 0,
-    }
+    /// Three numbers with their tags.
+    const OPERATOR: usize = 4 * VARINT;
+    let TaskNews::Succeeded(output, metrics) = news else { return REST };
+    let output = match output {
+        TaskOutput::Map(status) => status.sizes.len() * VARINT,
+        TaskOutput::Result(ResultBlock::Inline(bytes)) => bytes.len(),
+        TaskOutput::Result(ResultBlock::Stored { .. }) => 0,
+    };
+    REST + output + metrics.operators.len() * OPERATOR
 }

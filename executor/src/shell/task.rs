@@ -15,7 +15,7 @@ use hearth_plan::{DecodedPayload, TaskEnv, run_task};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Payloads that are kept decoded: a job seldom runs more stages at once. Each is some times as large as its bytes.
@@ -74,15 +74,21 @@ impl Evaluator {
             TaskTarget::Result => output::write_result(&mut run, &attempt).await?,
         };
         let Written { output, bytes, bytes_spilled } = written;
+        let of_plan = run.metrics();
         let metrics = TaskMetrics {
-            rows: run.rows(),
             bytes_written: bytes,
             bytes_read: source.bytes_read(),
-            bytes_spilled: bytes_spilled + run.bytes_spilled(),
-            run_millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            bytes_spilled: bytes_spilled + of_plan.bytes_spilled,
+            run_millis: millis(started.elapsed()),
+            fetch_millis: millis(source.waited()),
+            ..of_plan
         };
         Ok((output, metrics))
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The last payloads that were decoded, the latest at the end.

@@ -82,6 +82,11 @@ impl TestCluster {
         lines(&service_log(self, worker), "served a request").len()
     }
 
+    /// Bytes of blocks that a worker's block service has served.
+    pub fn bytes_served(&self, worker: usize) -> u64 {
+        lines(&service_log(self, worker), "served a request").iter().map(|line| number(line, "bytes")).sum()
+    }
+
     /// How many requests executors of an application have made to a worker's block service, and how many of them were
     /// answered and how many broke.
     pub fn requests_made(&self, application: &ApplicationId, worker: usize) -> Requests {

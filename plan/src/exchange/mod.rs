@@ -11,7 +11,7 @@
 //!
 //! What holds:
 //! - Blocks are read in map order, so that a rerun over the same outputs sees the same rows in the same order.
-//! - One decoded block is held at a time, and of it one decoded batch.
+//! - One piece of a block is held at a time, and of it one decoded batch.
 //! - A block that does not decode, or decodes to other columns than the plan expects, is an error, never fewer rows.
 
 mod asked;
@@ -23,12 +23,12 @@ mod source;
 
 pub(crate) use asked::{AskedRepartitionExec, DistributeBy, KeepAsked};
 pub use block::BlockDecoder;
-pub(crate) use block::conform;
 #[cfg(test)]
 pub(crate) use block::decode_result;
+pub(crate) use block::{conform, decode};
 pub use properties::{Equal, Key, Ordering, Properties};
 pub(crate) use range::{Keys, RangeRouter, RangeSampleExec, Samples, sample_rows};
 pub(crate) use reader::travelling;
 pub use reader::{ExchangeReaderExec, ReadMode};
 pub(crate) use source::Blocks;
-pub use source::{BlockSource, Maps, Selection};
+pub use source::{BlockSource, Maps, Piece, Selection};

@@ -1,6 +1,6 @@
 //! The operator that reads an exchange.
 
-use super::{BlockDecoder, Blocks, Maps, Properties, Selection};
+use super::{Blocks, Maps, Properties, Selection, decode};
 use crate::leaf::leaf_operator;
 use arrow::datatypes::SchemaRef;
 use datafusion::{
@@ -14,7 +14,7 @@ use datafusion::{
         stream::RecordBatchStreamAdapter,
     },
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::StreamExt;
 use hearth_core::{messages::task::TaskFailure, stage::MAX_PARTITIONS};
 use std::{fmt, sync::Arc};
 
@@ -163,15 +163,11 @@ impl ExecutionPlan for ExchangeReaderExec {
             .get_extension::<Blocks>()
             .ok_or_else(|| internal_datafusion_err!("an exchange is read outside of a task"))?;
         let schema = self.schema();
-        let expected = Arc::clone(&schema);
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let batches = source
-            .0
-            .read(self.input, selection)
-            .map_ok(move |block| stream::iter(BlockDecoder::new(block, Some(Arc::clone(&expected)))))
-            .try_flatten()
+        let pieces = source.0.read(self.input, selection);
+        let batches = decode(pieces, Some(Arc::clone(&schema)))
             .map(move |batch| batch.map_err(travelling).record_output(&metrics));
-        Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(schema, batches))))
+        Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(schema, batches.boxed()))))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

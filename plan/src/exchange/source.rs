@@ -23,12 +23,28 @@ pub struct Selection {
     pub maps: Maps,
 }
 
+/// Bytes of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// What follows the pieces before.
+    pub bytes: Bytes,
+    /// Whether the block ends with them.
+    pub last: bool,
+}
+
+/// A whole block.
+impl From<Bytes> for Piece {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, last: true }
+    }
+}
+
 /// The blocks that the inputs of a task's stage are made of.
 pub trait BlockSource: Send + Sync + 'static {
-    /// The blocks of input `input` (its place in the stage's inputs), in map order; each item is one whole block, one
-    /// Arrow IPC stream. Blocks of no bytes may be left out. Nothing is fetched before the stream is polled, and
-    /// dropping it ends all work for it.
-    fn read(&self, input: usize, blocks: Selection) -> BoxStream<'static, Result<Bytes, TaskFailure>>;
+    /// The blocks of input `input` (its place in the stage's inputs), in map order, each one Arrow IPC stream, in one piece
+    /// or several. Blocks of no bytes may be left out. Nothing is fetched before the stream is polled, and dropping it ends
+    /// all work for it.
+    fn read(&self, input: usize, blocks: Selection) -> BoxStream<'static, Result<Piece, TaskFailure>>;
 }
 
 /// A source as an extension of a task's configuration, which is how operators find it.

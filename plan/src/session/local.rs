@@ -34,7 +34,7 @@ impl SqlSession {
         Ok(Planned::Local(batches, schema))
     }
 
-    /// DataFusion's explanation, and a row for the stages.
+    /// A row for the stages, and DataFusion's explanation.
     pub(super) async fn explain(&self, plan: LogicalPlan, stages: String) -> Result<Planned, PlanError> {
         let Planned::Local(batches, schema) = self.run_here(plan).await? else {
             return Err(PlanError::Internal("EXPLAIN became a query".into()));
@@ -43,7 +43,7 @@ impl SqlSession {
             vec![Arc::new(StringArray::from(vec!["stages"])), Arc::new(StringArray::from(vec![stages]))];
         let arrow = |e: arrow::error::ArrowError| PlanError::Internal(e.to_string());
         let row = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(arrow)?;
-        let all = concat_batches(&schema, batches.iter().chain([&row])).map_err(arrow)?;
+        let all = concat_batches(&schema, [&row].into_iter().chain(&batches)).map_err(arrow)?;
         Ok(Planned::Local(vec![all], schema))
     }
 

@@ -30,7 +30,8 @@ pub use variables::Variable;
 use crate::{
     PlanError, StoreSettings, depth,
     exchange::{DistributeBy, KeepAsked},
-    stages::{CutOptions, StageText, TableNames, cut},
+    payload,
+    stages::{CutOptions, StageText, TableNames, cut, render},
     tpch,
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
@@ -38,7 +39,7 @@ use datafusion::{
     common::{config::ConfigOptions, tree_node::TreeNodeRecursion},
     datasource::{listing::ListingTable, source_as_provider},
     execution::{SessionStateBuilder, runtime_env::RuntimeEnv, session_state::SessionState},
-    logical_expr::{DdlStatement, LogicalPlan, Statement as Command},
+    logical_expr::{Analyze, DdlStatement, LogicalPlan, Statement as Command},
     physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
     physical_plan::ExecutionPlan,
     prelude::{SessionConfig, SessionContext},
@@ -89,6 +90,15 @@ pub enum Planned {
         schema: SchemaRef,
         /// Its stages for people.
         explain: String,
+    },
+    /// To be run by executors for what is to be learnt from it: its rows are dropped where they are made.
+    Analyze {
+        /// Its stages.
+        graph: StageGraph,
+        /// Its stages for people.
+        texts: Vec<StageText>,
+        /// Whether to tell of each operator.
+        verbose: bool,
     },
     /// Done.
     Local(Vec<RecordBatch>, SchemaRef),
@@ -173,7 +183,7 @@ impl SqlSession {
         match plan {
             LogicalPlan::Dml(dml) => Err(PlanError::Unsupported(format!("{} of a table", dml.op))),
             LogicalPlan::Copy(_) => Err(PlanError::Unsupported("COPY".into())),
-            LogicalPlan::Analyze(_) => Err(PlanError::Unsupported("EXPLAIN ANALYZE".into())),
+            LogicalPlan::Analyze(analyze) => self.analyze(analyze).await,
             LogicalPlan::Explain(explain) => {
                 let stages = self.explain_stages(&explain.plan).await;
                 self.explain(LogicalPlan::Explain(explain), stages).await
@@ -205,7 +215,25 @@ impl SqlSession {
             return self.run_physical_here(physical).await;
         }
         let (graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx(), self.cut)?;
-        Ok(Planned::Query { graph, schema: physical.schema(), explain: render(&texts) })
+        let explain = render(&graph, &texts);
+        Ok(Planned::Query { graph, schema: physical.schema(), explain })
+    }
+
+    /// Cuts a query whose rows nobody wants. A statement that writes would write: that is not what an explanation is for.
+    async fn analyze(&self, analyze: Analyze) -> Result<Planned, PlanError> {
+        let plan = &analyze.input;
+        if matches!(**plan, LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Ddl(_)) {
+            let what = "EXPLAIN ANALYZE of a statement that writes (analyze its query, or run it with --verbose)";
+            return Err(PlanError::Unsupported(what.into()));
+        }
+        let (state, physical) = self.physical(plan).await?;
+        if local::reads_session(&physical) {
+            return self.run_here(LogicalPlan::Analyze(analyze)).await;
+        }
+        let (mut graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx(), self.cut)?;
+        let result = graph.result();
+        graph.stages[result].payload = payload::discarding(&graph.stages[result].payload)?;
+        Ok(Planned::Analyze { graph, texts, verbose: analyze.verbose })
     }
 
     async fn physical(&self, plan: &LogicalPlan) -> Result<(SessionState, Arc<dyn ExecutionPlan>), PlanError> {
@@ -221,7 +249,7 @@ impl SqlSession {
         match self.physical(plan).await {
             Ok((_, physical)) if local::reads_session(&physical) => "runs in the driver".into(),
             Ok((state, physical)) => match cut(&physical, &table_names(plan), &state.task_ctx(), self.cut) {
-                Ok((_, texts)) => render(&texts),
+                Ok((graph, texts)) => render(&graph, &texts),
                 Err(error) => error.to_string(),
             },
             Err(error) => error.to_string(),
@@ -293,8 +321,4 @@ fn table_names(plan: &LogicalPlan) -> TableNames {
         Ok(TreeNodeRecursion::Continue)
     });
     names
-}
-
-fn render(texts: &[StageText]) -> String {
-    texts.iter().rev().map(|t| format!("{}\n{}", t.title, t.plan)).collect::<Vec<_>>().join("\n")
 }

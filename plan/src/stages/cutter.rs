@@ -39,7 +39,7 @@ type Result<T> = std::result::Result<T, PlanError>;
 pub struct StageText {
     /// One line: name, tasks, where its rows go.
     pub title: String,
-    /// Its plan, one operator a line.
+    /// Its plan, one operator a line, each before its inputs.
     pub plan: String,
 }
 

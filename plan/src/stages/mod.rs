@@ -30,6 +30,8 @@ mod cutter;
 mod determinism;
 mod name;
 mod range;
+mod text;
 
 pub use cutter::{CutOptions, StageText, cut};
 pub use name::TableNames;
+pub use text::render;

@@ -9,7 +9,7 @@ use datafusion::{
     execution::{
         TaskContext,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
-        memory_pool::{FairSpillPool, TrackConsumersPool},
+        memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool},
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
     prelude::SessionConfig,
@@ -60,6 +60,12 @@ impl TaskEnv {
     /// The runtime.
     pub const fn runtime(&self) -> &Arc<RuntimeEnv> {
         &self.runtime
+    }
+
+    /// The same with another memory pool.
+    pub(crate) fn with_pool(&self, pool: Arc<dyn MemoryPool>) -> Self {
+        let runtime = RuntimeEnv { memory_pool: pool, ..RuntimeEnv::clone(&self.runtime) };
+        Self { runtime: Arc::new(runtime), ..self.clone() }
     }
 
     /// Where operators spill to, if that is known.

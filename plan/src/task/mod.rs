@@ -19,6 +19,8 @@
 
 mod buffers;
 mod env;
+mod memory;
+mod operators;
 mod output;
 mod router;
 pub(crate) mod specialise;
@@ -34,14 +36,13 @@ use crate::{
 };
 use bytes::Bytes;
 use datafusion::{
-    common::{
-        Result, plan_err,
-        tree_node::{TreeNode, TreeNodeRecursion},
-    },
+    common::{Result, plan_err},
     physical_plan::{ExecutionPlan, coalesce_partitions::CoalescePartitionsExec},
 };
 use futures::{StreamExt, stream::BoxStream};
-use hearth_core::messages::task::TaskFailure;
+use hearth_core::messages::task::{TaskFailure, TaskMetrics};
+use memory::TaskMemory;
+use operators::Operators;
 use output::{Layout, TaskOutput};
 use specialise::{partitions, specialise};
 use std::{
@@ -67,7 +68,8 @@ pub struct TaskRun {
     chunks: BoxStream<'static, Result<Chunk, TaskFailure>>,
     output_partitions: u32,
     rows: Arc<AtomicU64>,
-    plan: Arc<dyn ExecutionPlan>,
+    operators: Operators,
+    memory: Arc<TaskMemory>,
 }
 
 impl TaskRun {
@@ -86,16 +88,9 @@ impl TaskRun {
         self.rows.load(Ordering::Relaxed)
     }
 
-    /// Bytes that operators spilled to disk so far.
-    pub fn bytes_spilled(&self) -> u64 {
-        let mut spilled = 0;
-        // The closure never fails.
-        let _ = self.plan.apply(|node| {
-            let bytes = node.metrics().and_then(|m| m.spilled_bytes()).unwrap_or(0);
-            spilled += bytes as u64;
-            Ok(TreeNodeRecursion::Continue)
-        });
-        spilled
+    /// What it did so far, as far as its plan tells: rows, what its sources read, what its operators spilled and held.
+    pub fn metrics(&self) -> TaskMetrics {
+        TaskMetrics { rows: self.rows(), peak_memory: self.memory.peak(), ..self.operators.metrics() }
     }
 }
 
@@ -116,12 +111,21 @@ pub fn run_task(
 }
 
 fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>, env: &TaskEnv) -> Result<TaskRun> {
+    let memory = Arc::new(TaskMemory::new(&env.runtime().memory_pool));
+    let env = env.with_pool(Arc::<TaskMemory>::clone(&memory));
     let config = payload.config().clone().with_extension(Arc::new(Blocks(Arc::clone(&source))));
     let context = Arc::new(env.context(config, payload.stores()));
     let FreshPlan { plan, output } = payload.plan(&context)?;
     let schema = plan.schema();
-    let plan = if payload.whole() { whole(plan, partition)? } else { specialise(&plan, partition as usize)? };
+    let stage = plan;
+    let plan = match payload.whole() {
+        true => whole(Arc::clone(&stage), partition)?,
+        false => specialise(&stage, partition as usize)?,
+    };
+    let plan = scan::guard(plan)?;
+    let operators = Operators::of(&stage, &plan, partition as usize);
     let layout = match output {
+        Output::Result if payload.discards() => Layout::Discarded,
         Output::Result => Layout::Result,
         Output::Single => Layout::Single,
         Output::Partitioned(partitioning) => Layout::Partitioned(partitioning),
@@ -131,15 +135,13 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
             samples: source.read(samples, Selection { reduce: 0, maps: Maps::All }),
         },
     };
-    let plan = scan::guard(plan)?;
     let batches = plan.execute(0, Arc::clone(&context))?;
     let rows = Arc::new(AtomicU64::new(0));
     let (output, waiting) = TaskOutput::try_new(layout, partition, schema, &context, Arc::clone(&rows))?;
     let output_partitions = output.partitions();
-    let env = env.clone();
     let failure = move |error| failure_in(env.spill_dir(), &error);
     let chunks = output.write(waiting, batches).map(move |chunk| chunk.map_err(&failure)).boxed();
-    Ok(TaskRun { chunks, output_partitions, rows, plan })
+    Ok(TaskRun { chunks, output_partitions, rows, operators, memory })
 }
 
 /// All partitions of the plan as one.

@@ -1,9 +1,8 @@
 //! From batches to chunks of blocks.
 
 use super::{Chunk, buffers::Buffers, router::Router};
-use crate::exchange::{Keys, RangeRouter, Samples, travelling};
+use crate::exchange::{Keys, Piece, RangeRouter, Samples, decode, travelling};
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
-use bytes::Bytes;
 use datafusion::{
     common::{DataFusionError, Result, plan_datafusion_err, plan_err},
     execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryConsumer},
@@ -11,21 +10,26 @@ use datafusion::{
 };
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use hearth_core::{messages::task::TaskFailure, stage::MAX_PARTITIONS};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Which blocks rows go to.
 pub(super) enum Layout {
     /// The job's result: one stream, there even without rows.
     Result,
+    /// The same without its rows, which are only counted.
+    Discarded,
     /// One block.
     Single,
     /// One block a reduce partition.
     Partitioned(Partitioning),
     /// One block a reduce partition, by bounds that are made of these samples when the first row is wanted.
-    Range { keys: Keys, partitions: u32, samples: BoxStream<'static, std::result::Result<Bytes, TaskFailure>> },
+    Range { keys: Keys, partitions: u32, samples: BoxStream<'static, std::result::Result<Piece, TaskFailure>> },
 }
 
 /// The output of one task.
@@ -33,6 +37,7 @@ pub(super) struct TaskOutput {
     router: Router,
     partitions: u32,
     always: bool,
+    discards: bool,
     buffers: Buffers,
     rows: Arc<AtomicU64>,
 }
@@ -46,9 +51,10 @@ impl TaskOutput {
         context: &TaskContext,
         rows: Arc<AtomicU64>,
     ) -> Result<(Self, Option<Waiting>)> {
-        let always = matches!(layout, Layout::Result);
+        let always = matches!(layout, Layout::Result | Layout::Discarded);
+        let discards = matches!(layout, Layout::Discarded);
         let (router, partitions, waiting) = match layout {
-            Layout::Result | Layout::Single => (Router::One, 1, None),
+            Layout::Result | Layout::Discarded | Layout::Single => (Router::One, 1, None),
             Layout::Partitioned(Partitioning::Hash(keys, count)) => {
                 let partitions = limited(count)?;
                 let hash = BatchPartitioner::new_hash_partitioner(keys, count, Time::new())?;
@@ -68,7 +74,7 @@ impl TaskOutput {
         // Not as one that spills: those share the pool evenly, and this one is content with little.
         let reservation = MemoryConsumer::new("ExchangeWriter").register(context.memory_pool());
         let buffers = Buffers::new(schema, partitions, context.session_config().batch_size(), reservation);
-        Ok((Self { router, partitions, always, buffers, rows }, waiting))
+        Ok((Self { router, partitions, always, discards, buffers, rows }, waiting))
     }
 
     pub(super) const fn partitions(&self) -> u32 {
@@ -103,6 +109,9 @@ impl TaskOutput {
 
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
         self.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+        if self.discards {
+            return Ok(());
+        }
         self.router.route(batch, |partition, rows| self.buffers.push(partition, rows))
     }
 }
@@ -111,14 +120,15 @@ impl TaskOutput {
 pub(super) struct Waiting {
     keys: Keys,
     partitions: u32,
-    samples: BoxStream<'static, std::result::Result<Bytes, TaskFailure>>,
+    samples: BoxStream<'static, std::result::Result<Piece, TaskFailure>>,
 }
 
 impl Waiting {
-    async fn router(mut self) -> Result<RangeRouter> {
+    async fn router(self) -> Result<RangeRouter> {
         let mut samples = Samples::default();
-        while let Some(block) = self.samples.next().await {
-            block.and_then(|block| samples.add(block)).map_err(travelling)?;
+        let mut batches = pin!(decode(self.samples, None));
+        while let Some(batch) = batches.next().await {
+            batch.and_then(|batch| samples.add(&batch)).map_err(travelling)?;
         }
         Ok(RangeRouter::new(self.keys, samples.bounds(self.partitions)))
     }

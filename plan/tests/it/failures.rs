@@ -4,7 +4,7 @@ use crate::harness::{Memory, env, env_with, graph, run, session, session_over, w
 use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
 use hearth_core::{Payload, messages::task::TaskFailure};
-use hearth_plan::{BlockSource, DecodedPayload, Selection, run_task};
+use hearth_plan::{BlockSource, DecodedPayload, Piece, Selection, run_task};
 use std::{fs, sync::Arc};
 
 async fn failure(sql: &str, session: &hearth_plan::SqlSession) -> TaskFailure {
@@ -66,7 +66,7 @@ async fn corrupt_csv_is_named() {
 struct Failing(TaskFailure);
 
 impl BlockSource for Failing {
-    fn read(&self, _: usize, _: Selection) -> BoxStream<'static, Result<Bytes, TaskFailure>> {
+    fn read(&self, _: usize, _: Selection) -> BoxStream<'static, Result<Piece, TaskFailure>> {
         stream::iter([Err(self.0.clone())]).boxed()
     }
 }
@@ -157,7 +157,7 @@ async fn sorting_spills_and_tells_how_much() {
         chunk.unwrap();
     }
     assert_eq!(run.rows(), 60_175);
-    assert!(run.bytes_spilled() > 0);
+    assert!(run.metrics().bytes_spilled > 0);
     drop(run);
     assert_eq!(env.memory_used(), 0);
 }

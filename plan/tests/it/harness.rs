@@ -11,7 +11,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{StreamExt, future::try_join_all, stream, stream::BoxStream};
 use hearth_core::{Determinism, Payload, StageGraph, conf::RangeSort, messages::task::TaskFailure};
 use hearth_plan::{
-    BlockSource, DecodedPayload, Maps, PlanError, Planned, Selection, SessionOptions, SqlSession, TaskEnv,
+    BlockSource, DecodedPayload, Maps, Piece, PlanError, Planned, Selection, SessionOptions, SqlSession, TaskEnv,
     TaskEnvOptions, run_task,
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -23,14 +23,14 @@ pub(crate) type Outputs = Arc<Vec<Vec<Bytes>>>;
 pub(crate) struct Memory(pub(crate) Vec<Outputs>);
 
 impl BlockSource for Memory {
-    fn read(&self, input: usize, blocks: Selection) -> BoxStream<'static, Result<Bytes, TaskFailure>> {
+    fn read(&self, input: usize, blocks: Selection) -> BoxStream<'static, Result<Piece, TaskFailure>> {
         let maps = &self.0[input];
         let reduce = blocks.reduce as usize;
         let chosen: Vec<_> = match blocks.maps {
             Maps::All => maps.iter().map(|map| map[reduce].clone()).collect(),
             Maps::One(map) => vec![maps[map as usize][reduce].clone()],
         };
-        stream::iter(chosen.into_iter().filter(|b| !b.is_empty()).map(Ok)).boxed()
+        stream::iter(chosen.into_iter().filter(|b| !b.is_empty()).map(|b| Ok(b.into()))).boxed()
     }
 }
 
@@ -165,7 +165,7 @@ pub(crate) async fn session_over(dir: &Path, partitions: usize) -> SqlSession {
 pub(crate) async fn graph(session: &SqlSession, sql: &str) -> (StageGraph, String) {
     match session.plan(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")) {
         Planned::Query { graph, explain, .. } => (graph, explain),
-        Planned::Local(..) => panic!("{sql} ran in the driver"),
+        other => panic!("{sql} is no query: {other:?}"),
     }
 }
 
@@ -179,7 +179,7 @@ pub(crate) async fn query(session: &SqlSession, sql: &str) -> Vec<String> {
 pub(crate) async fn local(session: &SqlSession, sql: &str) -> Vec<String> {
     match session.plan(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")) {
         Planned::Local(batches, _) => rows(&batches),
-        Planned::Query { .. } => panic!("{sql} is for executors"),
+        other => panic!("{sql} is for executors: {other:?}"),
     }
 }
 

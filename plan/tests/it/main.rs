@@ -8,6 +8,7 @@ mod deep;
 mod failures;
 mod functions;
 mod harness;
+mod metrics;
 mod operators;
 mod queries;
 mod range;

@@ -30,7 +30,15 @@ async fn an_aggregate_and_a_sort_are_three_stages() {
         ],
         "{explain}"
     );
-    assert!(explain.starts_with("stage 2: exchange -> merge (1 task, reads stage 1 (single), gives the result)\n"));
+    let tree = "\
+stage 2: exchange -> merge (1 task)
+└─ single ── stage 1: exchange -> final aggregate -> sort (4 tasks)
+   └─ hash, 4 partitions ── stage 0: scan orders -> filter -> partial aggregate (4 tasks)
+
+stage 2: exchange -> merge (1 task, reads stage 1 (single), gives the result)
+SortPreservingMergeExec: ";
+    assert!(explain.starts_with(tree), "{explain}");
+    assert!(explain.lines().all(|line| line.chars().count() <= 120), "{explain}");
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
-//! TaskLink: `down` to an executor, `up` from it, `blocks` what both speak of, and the two questions beside it.
+//! TaskLink: `down` to an executor, `up` from it, `blocks` what both speak of, `metrics` what tasks did, and the two
+//! questions beside it.
 
 mod blocks;
 mod down;
+mod metrics;
 mod up;
 
 use super::check::{Malformed, bad, each};

@@ -3,7 +3,7 @@
 use super::super::check::{self, MAX_BATCH, Malformed, clip, counted, each, id, required};
 use crate::{
     ExecutorId, ShuffleId, TaskId,
-    messages::task::{ExecutorRegistration, TaskFailure, TaskMetrics, TaskNews, TaskOutput, TaskStatus, TaskUp},
+    messages::task::{ExecutorRegistration, TaskFailure, TaskNews, TaskOutput, TaskStatus, TaskUp},
 };
 use hearth_proto::v1::{self, task_failure, task_status, task_up};
 
@@ -99,26 +99,6 @@ impl TryFrom<v1::TaskStatus> for TaskStatus {
             News::Failed(failure) => TaskNews::Failed(failure.try_into()?),
         };
         Ok(Self { task: TaskId(status.task), news })
-    }
-}
-
-impl From<TaskMetrics> for v1::TaskMetrics {
-    fn from(metrics: TaskMetrics) -> Self {
-        let TaskMetrics { rows, bytes_written, bytes_read, bytes_spilled, run_millis } = metrics;
-        Self { rows, bytes_written, bytes_read, bytes_spilled, run_millis }
-    }
-}
-
-impl TryFrom<v1::TaskMetrics> for TaskMetrics {
-    type Error = Malformed;
-    fn try_from(metrics: v1::TaskMetrics) -> Result<Self, Malformed> {
-        Ok(Self {
-            rows: check::quantity("TaskMetrics.rows", metrics.rows)?,
-            bytes_written: check::quantity("TaskMetrics.bytes_written", metrics.bytes_written)?,
-            bytes_read: check::quantity("TaskMetrics.bytes_read", metrics.bytes_read)?,
-            bytes_spilled: check::quantity("TaskMetrics.bytes_spilled", metrics.bytes_spilled)?,
-            run_millis: check::quantity("TaskMetrics.run_millis", metrics.run_millis)?,
-        })
     }
 }
 

@@ -20,12 +20,13 @@ use stage::{Input, Stage, StageState};
 use super::{
     JobNews,
     failure::JobFailure,
+    metrics::StageRecord,
     outputs::MapOutputTracker,
     tasks::{SetKey, TaskSetSpec},
 };
 use hearth_core::{
     JobId, Now, Payload, PayloadHash, ShuffleId, StageGraph, StageId, TaskId,
-    messages::task::{TaskInput, TaskOutput, TaskTarget},
+    messages::task::{TaskFailure, TaskInput, TaskMetrics, TaskOutput, TaskTarget},
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -116,6 +117,7 @@ impl DagScheduler {
             let made_stage = Stage {
                 id: stage,
                 job: id,
+                place: u32::try_from(place).expect("a valid graph has at most MAX_STAGES"),
                 name: node.name,
                 tasks: node.tasks,
                 inputs,
@@ -126,6 +128,7 @@ impl DagScheduler {
                 attempts: 0,
                 failures: 0,
                 failed_from: BTreeMap::new(),
+                record: StageRecord::default(),
             };
             made.push((stage, made_stage.shuffle()));
             self.stages.insert(stage, made_stage);
@@ -188,7 +191,14 @@ impl DagScheduler {
     }
 
     /// A task gave an output, which the TaskScheduler found plausible. News for whoever waits for results.
-    pub(super) fn succeeded(&mut self, set: SetKey, partition: u32, task: TaskId, output: &TaskOutput) -> bool {
+    pub(super) fn succeeded(
+        &mut self,
+        set: SetKey,
+        partition: u32,
+        task: TaskId,
+        output: &TaskOutput,
+        metrics: &TaskMetrics,
+    ) -> bool {
         let Some(stage) = self.stages.get_mut(&set.stage) else { return false };
         let job = self.jobs.get_mut(&set.job).expect("a stage has a job");
         if job.phase != Phase::Open {
@@ -205,6 +215,7 @@ impl DagScheduler {
             return false;
         }
         self.changed.insert(set.stage);
+        stage.record.succeeded(metrics);
         if stage.attempts > 1 {
             self.orders.push_back(Order::Settle(set.stage, partition));
         }
@@ -328,6 +339,28 @@ impl DagScheduler {
         self.changed.insert(stage);
     }
 
+    /// An attempt at one of this stage's tasks was launched.
+    pub(super) fn task_launched(&mut self, stage: StageId) {
+        self.note(stage, StageRecord::launched);
+    }
+
+    /// One ended without an output.
+    pub(super) fn task_failed(&mut self, stage: StageId, failure: &TaskFailure) {
+        self.note(stage, |record| record.failed(failure));
+    }
+
+    /// One is gone with its executor or its link.
+    pub(super) fn task_lost(&mut self, stage: StageId) {
+        self.note(stage, StageRecord::lost);
+    }
+
+    fn note(&mut self, stage: StageId, note: impl FnOnce(&mut StageRecord)) {
+        self.changed.insert(stage);
+        if let Some(stage) = self.stages.get_mut(&stage) {
+            note(&mut stage.record);
+        }
+    }
+
     /// The counts of every stage that changed, for whoever watches its job.
     pub(super) fn take_progress(&mut self, running: impl Fn(JobId, StageId) -> u32) -> Vec<(JobId, JobNews)> {
         let is_open = |job: &JobId| self.jobs[job].phase == Phase::Open;
@@ -342,14 +375,17 @@ impl DagScheduler {
                 let done = stage
                     .shuffle()
                     .map_or_else(|| self.jobs[&stage.job].done(), |shuffle| self.outputs.available(shuffle));
+                let over = stage.state != StageState::Running || !is_open(&stage.job);
                 let news = JobNews::Stage {
                     stage: stage.id,
+                    place: stage.place,
                     name: stage.name.clone(),
                     attempt: stage.attempts - 1,
                     tasks: stage.tasks,
                     running: running(stage.job, stage.id),
                     done,
-                    over: stage.state != StageState::Running || !is_open(&stage.job),
+                    over,
+                    metrics: Box::new(stage.record.summary(over)),
                 };
                 (stage.job, news)
             })

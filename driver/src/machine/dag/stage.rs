@@ -12,6 +12,7 @@
 //!
 //! A running stage that loses outputs stays running: its task set gets the lost partitions back.
 
+use crate::machine::metrics::StageRecord;
 use hearth_core::{
     Determinism, JobId, PayloadHash, ShuffleId, StageId,
     messages::task::{BlockLocation, TaskTarget},
@@ -43,6 +44,8 @@ pub(crate) struct Input {
 pub(crate) struct Stage {
     pub(crate) id: StageId,
     pub(crate) job: JobId,
+    /// Its place in the job's graph.
+    pub(crate) place: u32,
     pub(crate) name: String,
     pub(crate) tasks: u32,
     pub(crate) inputs: Vec<Input>,
@@ -56,6 +59,8 @@ pub(crate) struct Stage {
     pub(crate) failures: u32,
     /// Where those fetches failed, with the attempt that did first.
     pub(crate) failed_from: BTreeMap<BlockLocation, u32>,
+    /// What its tasks did.
+    pub(crate) record: StageRecord,
 }
 
 impl Stage {

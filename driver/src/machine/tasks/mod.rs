@@ -193,7 +193,7 @@ impl TaskScheduler {
                 let running = RunningTask { set: *key, partition, executor, started: false, epoch, reap_at: None };
                 self.running.insert(task, running);
                 executors.assign(executor, task);
-                dag.mark_changed(key.stage);
+                dag.task_launched(key.stage);
                 batches.entry(executor).or_default().push(TaskLaunch {
                     task,
                     job: key.job,

@@ -8,11 +8,12 @@ mod failures;
 mod jobs;
 mod losses;
 mod master;
+mod metrics;
 
-use super::{Answer, Driver, DriverOptions, Effect, Event, JobNews};
+use super::{Answer, Driver, DriverOptions, Effect, Event, JobNews, StageMetrics};
 use hearth_core::{
-    Determinism, Edge, Exchange, ExecutorId, JobId, Level, LinkId, Now, Payload, Resources, StageGraph, StageNode,
-    TaskId, machine,
+    Determinism, Edge, Exchange, ExecutorId, JobId, Level, LinkId, Now, Payload, Resources, StageGraph, StageId,
+    StageNode, TaskId, machine,
     messages::{
         VERSION,
         application::{AppDown, ExecutorGrant},
@@ -31,6 +32,8 @@ pub(super) struct Cluster {
     lines: Vec<String>,
     /// Every launch so far, with the link it went to.
     pub(super) launches: BTreeMap<TaskId, (LinkId, TaskLaunch)>,
+    /// What each stage's tasks did, as it was told last.
+    pub(super) metrics: BTreeMap<StageId, StageMetrics>,
     /// Executors by link.
     links: BTreeMap<LinkId, ExecutorId>,
     /// Whether blocks are served by their machine's block service.
@@ -66,6 +69,7 @@ impl Cluster {
             now: Now::default(),
             lines: Vec::new(),
             launches: BTreeMap::new(),
+            metrics: BTreeMap::new(),
             links: BTreeMap::new(),
             block_service: true,
         }
@@ -189,6 +193,9 @@ impl Cluster {
                     let twice = self.launches.insert(launch.task, (*link, launch.clone()));
                     assert_eq!(twice, None, "an attempt was launched twice");
                 }
+            }
+            if let Effect::Job { news: JobNews::Stage { stage, metrics, .. }, .. } = &effect {
+                self.metrics.insert(*stage, StageMetrics::clone(metrics));
             }
             if !matches!(effect, Effect::Log { level: Level::Debug, .. }) {
                 self.lines.push(line(&effect));

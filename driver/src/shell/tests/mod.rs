@@ -5,7 +5,7 @@ mod grpc;
 mod jobs;
 mod master;
 
-pub(crate) use fake::{Said, executor};
+pub(crate) use fake::{Said, executor, output};
 
 use fake::Registrar;
 

@@ -219,13 +219,15 @@ async fn graph(sql: &str, partitions: usize) -> StageGraph {
     let session = SqlSession::new(SessionOptions { partitions, ..SessionOptions::default() }).unwrap();
     match session.plan(sql).await.unwrap() {
         Planned::Query { graph, .. } => graph,
-        Planned::Local(..) => panic!("{sql} is a query"),
+        other => panic!("{sql} is no query: {other:?}"),
     }
 }
 
 /// The rows of a block.
 fn rows(block: bytes::Bytes) -> Vec<RecordBatch> {
-    BlockDecoder::new(block, None).collect::<Result<_, _>>().unwrap()
+    let mut decoder = BlockDecoder::new(None);
+    decoder.push(block.into());
+    std::iter::from_fn(|| decoder.next_batch().unwrap()).collect()
 }
 
 fn inline(block: &ResultBlock) -> Vec<RecordBatch> {

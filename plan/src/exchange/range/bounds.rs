@@ -1,9 +1,7 @@
 //! Where one partition ends and the next begins.
 
-use super::super::BlockDecoder;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::UInt64Type;
-use bytes::Bytes;
 use hearth_core::messages::task::TaskFailure;
 
 /// The first key of each partition but the first, ascending. There may be fewer than partitions: the others stay empty.
@@ -15,12 +13,9 @@ pub(crate) struct Bounds(Vec<Box<[u8]>>);
 pub(crate) struct Samples(Vec<(Box<[u8]>, u64)>);
 
 impl Samples {
-    /// Adds what one task sampled.
-    pub(crate) fn add(&mut self, block: Bytes) -> Result<(), TaskFailure> {
-        for batch in BlockDecoder::new(block, None) {
-            self.add_batch(&batch?).ok_or_else(|| TaskFailure::Query("a block of a sample that is none".into()))?;
-        }
-        Ok(())
+    /// Adds some of what a task sampled.
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), TaskFailure> {
+        self.add_batch(batch).ok_or_else(|| TaskFailure::Query("a block of a sample that is none".into()))
     }
 
     fn add_batch(&mut self, batch: &RecordBatch) -> Option<()> {
