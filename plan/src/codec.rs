@@ -4,6 +4,7 @@
 
 use crate::{
     exchange::{ExchangeReaderExec, Properties, ReadMode},
+    sink::{SinkExec, Spec, Writer},
     tpch::TpchScanExec,
 };
 use arrow::datatypes::{Schema, SchemaRef};
@@ -44,7 +45,7 @@ pub(crate) fn decode(plan: &PhysicalPlanNode, context: &TaskContext) -> Result<A
 
 #[derive(Clone, PartialEq, Message)]
 struct Node {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5")]
     kind: Option<Kind>,
 }
 
@@ -59,6 +60,8 @@ enum Kind {
     Recursive(Recursive),
     #[prost(message, tag = "4")]
     WorkTable(WorkTable),
+    #[prost(message, tag = "5")]
+    Sink(Box<Sink>),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -95,6 +98,19 @@ struct WorkTable {
     schema: Option<protobuf::Schema>,
 }
 
+#[derive(Clone, PartialEq, Message)]
+struct Sink {
+    #[prost(message, optional, tag = "1")]
+    spec: Option<Spec>,
+    #[prost(uint32, tag = "2")]
+    first: u32,
+    /// The columns that it writes.
+    #[prost(message, optional, tag = "7")]
+    schema: Option<protobuf::Schema>,
+    #[prost(oneof = "Writer", tags = "3, 4, 5, 6")]
+    writer: Option<Writer>,
+}
+
 /// The codec for everything that DataFusion cannot encode itself.
 #[derive(Debug, Default)]
 struct Codec {
@@ -107,8 +123,8 @@ impl PhysicalExtensionCodec for Codec {
         &self,
         buf: &[u8],
         inputs: &[Arc<dyn ExecutionPlan>],
-        _: &TaskContext,
-        _: &dyn PhysicalProtoConverterExtension,
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let node =
             Node::decode(buf).map_err(|e| plan_datafusion_err!("malformed operator in a task's payload: {e}"))?;
@@ -117,6 +133,11 @@ impl PhysicalExtensionCodec for Codec {
             Some(Kind::Tpch(scan)) => Arc::new(TpchScanExec::try_decode(&scan)?),
             Some(Kind::Recursive(recursive)) => Arc::new(decode_recursive(recursive, inputs)?),
             Some(Kind::WorkTable(table)) => Arc::new(WorkTableExec::new(table.name, schema_of(table.schema)?, None)?),
+            Some(Kind::Sink(sink)) => {
+                let context = PhysicalPlanDecodeContext::new(context, self);
+                let decode = |plan: &PhysicalPlanNode| converter.proto_to_execution_plan(plan, &context);
+                Arc::new(decode_sink(*sink, inputs, decode)?)
+            }
             None => return plan_err!("unknown operator in a task's payload; driver and executor differ in version"),
         })
     }
@@ -125,7 +146,7 @@ impl PhysicalExtensionCodec for Codec {
         &self,
         node: Arc<dyn ExecutionPlan>,
         buf: &mut Vec<u8>,
-        _: &dyn PhysicalProtoConverterExtension,
+        converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
         let kind = if let Some(reader) = node.downcast_ref::<ExchangeReaderExec>() {
             Kind::Exchange(encode_exchange(reader)?)
@@ -136,6 +157,8 @@ impl PhysicalExtensionCodec for Codec {
             Kind::Recursive(Recursive { name: query.name().to_owned(), schema, distinct: query.is_distinct() })
         } else if let Some(table) = node.downcast_ref::<WorkTableExec>() {
             Kind::WorkTable(WorkTable { name: table.name().to_owned(), schema: Some(message_of(&table.schema())?) })
+        } else if let Some(sink) = node.downcast_ref::<SinkExec>() {
+            Kind::Sink(Box::new(encode_sink(sink, |plan| converter.execution_plan_to_proto(plan, self))?))
         } else {
             if let Ok(mut refused) = self.refused.lock() {
                 refused.get_or_insert_with(|| node.name().to_owned());
@@ -185,6 +208,30 @@ fn decode_exchange(exchange: Exchange) -> Result<ExchangeReaderExec> {
         schema,
         exchange.known.unwrap_or_default(),
     )
+}
+
+fn encode_sink(
+    sink: &SinkExec,
+    encode: impl FnOnce(&Arc<dyn ExecutionPlan>) -> Result<PhysicalPlanNode>,
+) -> Result<Sink> {
+    let first = u32::try_from(sink.first()).map_err(|e| internal_datafusion_err!("{e}"))?;
+    let spec = Some(Spec::clone(sink.spec()));
+    let schema = Some(message_of(&sink.columns()?)?);
+    Ok(Sink { spec, first, schema, writer: Some(sink.encode_writer(encode)?) })
+}
+
+fn decode_sink(
+    sink: Sink,
+    inputs: &[Arc<dyn ExecutionPlan>],
+    decode: impl FnOnce(&PhysicalPlanNode) -> Result<Arc<dyn ExecutionPlan>>,
+) -> Result<SinkExec> {
+    let [input] = inputs else {
+        return plan_err!("a sink has one input, and {} came in a task's payload", inputs.len());
+    };
+    let spec = sink.spec.ok_or_else(|| plan_datafusion_err!("a sink that does not say where in a task's payload"))?;
+    let writer = sink.writer.ok_or_else(|| plan_datafusion_err!("a sink without its format in a task's payload"))?;
+    let made = writer.sink(&schema_of(sink.schema)?, &spec, decode)?;
+    SinkExec::try_new(Arc::clone(input), (made, Some(writer)), Arc::new(spec), sink.first as usize)
 }
 
 /// Work tables do not tell which columns of the query they project, only which are left. Names do: the columns of a

@@ -13,6 +13,7 @@
 //! | [`stages`] | a physical plan cut into a `StageGraph` |
 //! | [`payload`] | what the tasks of one stage compute, as bytes |
 //! | [`exchange`] | the operator that reads what other stages wrote, and where it reads from: [`BlockSource`] |
+//! | [`sink`] | writing: what tasks leave, and the commit |
 //! | [`task`] | one task: [`run_task`] |
 //! | [`mod@failure`] | DataFusion's errors as a task's typed failure |
 //! | [`mod@format`] | rows for people and programs |
@@ -29,6 +30,7 @@ pub mod failure;
 pub mod format;
 pub mod payload;
 pub mod session;
+pub mod sink;
 pub mod stages;
 pub mod task;
 pub mod tpch;
@@ -38,4 +40,5 @@ pub use exchange::{BlockSource, Maps, Selection, decode_result};
 pub use failure::failure_of;
 pub use payload::DecodedPayload;
 pub use session::{Planned, SessionOptions, SqlSession, Statement};
+pub use sink::{BegunWrite, Manifest, Write, WriteError};
 pub use task::{Chunk, TaskEnv, TaskEnvOptions, TaskRun, run_task};

@@ -6,6 +6,8 @@
 //! rows <─ QueryRun::next <─ decoded <─ partition 0, 1, 2 … <──────────┘ inline, from a file, or fetched
 //! ```
 //!
+//! A write's results are manifests of what its tasks left; it gives one row, once that is committed ([`hearth_plan::sink`]).
+//!
 //! Rows come batch by batch, and the next one is decoded while the reader looks at the last: of a stored partition two
 //! batches are in memory at a time, beside what they are decoded from. That is a chunk of the file when it lies on this
 //! machine, however large it is; from another machine it is the whole partition, compressed. Only rows whose reader says
@@ -23,6 +25,7 @@ mod results;
 mod session;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use error::QueryError;
 pub use query::QueryRun;

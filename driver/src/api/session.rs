@@ -5,7 +5,9 @@ use crate::shell::DriverHandle;
 use hearth_blocks::FetchOptions;
 use hearth_core::conf::{Conf, ShufflePartitions, keys};
 use hearth_plan::{PlanError, Planned, SqlSession, Statement};
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 /// How a session plans and reads.
 #[derive(Clone, Debug)]
@@ -44,6 +46,8 @@ impl SessionOptions {
             plan: hearth_plan::SessionOptions {
                 partitions: usize::try_from(partitions.max(1)).unwrap_or(usize::MAX),
                 batch_size: usize::try_from(conf.get(&keys::SQL_BATCH_SIZE)).unwrap_or(usize::MAX),
+                warehouse: conf.get(&keys::SQL_WAREHOUSE_DIR),
+                scratch: conf.get(&keys::LOCAL_DIR).unwrap_or_else(std::env::temp_dir),
                 ..hearth_plan::SessionOptions::default()
             },
             fetch: FetchOptions {
@@ -66,14 +70,20 @@ pub struct Session {
     driver: DriverHandle,
     reader: Arc<Reader>,
     max_result_size: Option<u64>,
+    /// Writes that are not over.
+    writes: TaskTracker,
 }
+
+/// How long the end of a session waits for its writes to be undone, or to end their commit. Each is a few calls of the
+/// file system a file.
+const SETTLE: Duration = Duration::from_secs(30);
 
 impl Session {
     /// A session on a driver. Must be called on a tokio runtime, which fetches results.
     pub fn new(driver: DriverHandle, options: SessionOptions) -> Result<Self, PlanError> {
         let SessionOptions { plan, fetch, max_result_size } = options;
         let reader = Arc::new(Reader::new(driver.clone(), fetch));
-        Ok(Self { sql: SqlSession::new(plan)?, driver, reader, max_result_size })
+        Ok(Self { sql: SqlSession::new(plan)?, driver, reader, max_result_size, writes: TaskTracker::new() })
     }
 
     /// The driver that runs its queries.
@@ -103,12 +113,32 @@ impl Session {
         self.submit(planned).await
     }
 
+    /// Waits until the writes that were dropped are undone, or over. To be called before the driver stops.
+    pub async fn settle(&self) {
+        self.writes.close();
+        if timeout(SETTLE, self.writes.wait()).await.is_err() {
+            tracing::warn!("{} writes were not over within {} s", self.writes.len(), SETTLE.as_secs());
+        }
+    }
+
     async fn submit(&self, planned: Planned) -> Result<QueryRun, QueryError> {
         match planned {
             Planned::Local(batches, schema) => Ok(QueryRun::local(batches, schema, self.max_result_size)),
             Planned::Query { graph, schema, explain } => {
                 let job = self.driver.submit(graph).await?;
                 Ok(QueryRun::job(job, self.reader.clone(), schema, explain, self.max_result_size))
+            }
+            Planned::Write { graph, schema, explain, write } => {
+                // Its folder is there before the first task looks for it.
+                let begun = write.begin().await?;
+                let job = match self.driver.submit(graph).await {
+                    Ok(job) => job,
+                    Err(error) => {
+                        begun.undo().await;
+                        return Err(error.into());
+                    }
+                };
+                Ok(QueryRun::write(job, self.reader.clone(), schema, explain, (begun, &self.writes)))
             }
         }
     }

@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! text ──statements──> Statement ──plan──> Planned::Query   a stage graph, for executors
+//!                                    ├───> Planned::Write   the same, and where their rows become visible afterwards
 //!                                    └───> Planned::Local   rows, already computed here
 //! ```
 //!
 //! What holds:
 //! - Statements are parsed and planned on threads of their own, with stacks for the deepest that is let through.
-//! - Catalogue statements (SHOW, DESCRIBE, SET, CREATE …, EXPLAIN) run here, and change this session only.
+//! - Catalogue statements (SHOW, DESCRIBE, SET, CREATE …, EXPLAIN) run here, and change this session only. CREATE TABLE
+//!   writes: its rows are files, wherever they come from.
+//! - Planning a write changes nothing.
 //! - Whatever a user sets, `pin` keeps the settings that plans of several processes rely on.
 //! - A file that is missing, empty, cut off or of another format is named when its table is registered, not when a task
 //!   stumbles over it.
@@ -17,25 +20,28 @@ mod local;
 mod nesting;
 mod statement;
 mod tables;
+mod warehouse;
+mod writes;
 
 pub use statement::Statement;
 
 use crate::{
-    PlanError, depth,
+    PlanError, Write, depth,
     stages::{StageText, TableNames, cut},
     tpch,
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     common::{config::ConfigOptions, tree_node::TreeNodeRecursion},
-    datasource::{listing::ListingTable, source_as_provider},
+    datasource::{listing::ListingTable, sink::DataSinkExec, source_as_provider},
     execution::{SessionStateBuilder, runtime_env::RuntimeEnv, session_state::SessionState},
-    logical_expr::{LogicalPlan, Statement as Command},
+    logical_expr::{DdlStatement, LogicalPlan, Statement as Command},
     physical_plan::ExecutionPlan,
     prelude::{SessionConfig, SessionContext},
 };
 use hearth_core::StageGraph;
-use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc};
+use std::{collections::BTreeMap, fmt, num::NonZeroUsize, path::PathBuf, sync::Arc};
+use warehouse::Warehouse;
 
 /// How a session plans.
 #[derive(Clone, Debug)]
@@ -46,6 +52,10 @@ pub struct SessionOptions {
     pub batch_size: usize,
     /// What statements that run in the driver may use; DataFusion's default when not given.
     pub runtime: Option<Arc<RuntimeEnv>>,
+    /// The folder in which CREATE TABLE puts tables; they stay in it. Without it, they go with the session.
+    pub warehouse: Option<PathBuf>,
+    /// Where a folder is made for tables that go with the session.
+    pub scratch: PathBuf,
     /// Settings of DataFusion by their full names (`datafusion.execution.time_zone`).
     pub settings: BTreeMap<String, String>,
 }
@@ -53,7 +63,14 @@ pub struct SessionOptions {
 impl Default for SessionOptions {
     /// 8 partitions, so that a few executors of a few cores are busy, and DataFusion's 8,192 rows.
     fn default() -> Self {
-        Self { partitions: 8, batch_size: 8192, runtime: None, settings: BTreeMap::new() }
+        Self {
+            partitions: 8,
+            batch_size: 8192,
+            runtime: None,
+            warehouse: None,
+            scratch: std::env::temp_dir(),
+            settings: BTreeMap::new(),
+        }
     }
 }
 
@@ -69,6 +86,17 @@ pub enum Planned {
         /// Its stages for people.
         explain: String,
     },
+    /// To be run by executors, whose rows are then committed.
+    Write {
+        /// Its stages. The result is one [`Manifest`](crate::Manifest) a partition.
+        graph: StageGraph,
+        /// What the statement gives in the end: the number of rows.
+        schema: SchemaRef,
+        /// Its stages for people.
+        explain: String,
+        /// What makes it visible.
+        write: Write,
+    },
     /// Done.
     Local(Vec<RecordBatch>, SchemaRef),
 }
@@ -77,6 +105,7 @@ pub enum Planned {
 #[derive(Clone)]
 pub struct SqlSession {
     context: SessionContext,
+    warehouse: Arc<Warehouse>,
 }
 
 impl SqlSession {
@@ -100,7 +129,8 @@ impl SqlSession {
         }
         let context = SessionContext::new_with_state(state.build());
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
-        Ok(Self { context })
+        let warehouse = Arc::new(Warehouse::new(options.warehouse, options.scratch));
+        Ok(Self { context, warehouse })
     }
 
     /// The session of DataFusion underneath, to register tables of other kinds.
@@ -135,8 +165,10 @@ impl SqlSession {
         let plan = state.statement_to_plan(statement.inner().clone()).await?;
         depth::check_logical(&plan)?;
         match plan {
-            LogicalPlan::Dml(dml) => Err(PlanError::Unsupported(format!("{} of a table", dml.op))),
-            LogicalPlan::Copy(_) => Err(PlanError::Unsupported("COPY".into())),
+            LogicalPlan::Dml(dml) => self.change(&dml).await,
+            LogicalPlan::Copy(copy) => self.copy(&copy).await,
+            LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) => self.create_table(&create).await,
+            LogicalPlan::Ddl(DdlStatement::DropTable(drop)) => self.drop_table(drop).await,
             LogicalPlan::Analyze(_) => Err(PlanError::Unsupported("EXPLAIN ANALYZE".into())),
             LogicalPlan::Explain(explain) => {
                 let stages = self.explain_stages(&explain.plan).await;
@@ -144,7 +176,11 @@ impl SqlSession {
             }
             LogicalPlan::Statement(Command::Execute(_)) => {
                 let prepared = self.context.execute_logical_plan(plan).await?;
-                self.query(&prepared.into_unoptimized_plan()).await
+                match prepared.into_unoptimized_plan() {
+                    LogicalPlan::Dml(dml) => self.change(&dml).await,
+                    LogicalPlan::Copy(copy) => self.copy(&copy).await,
+                    plan => self.query(&plan).await,
+                }
             }
             plan @ (LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) | LogicalPlan::DescribeTable(_)) => {
                 self.run_here(plan).await
@@ -168,11 +204,20 @@ impl SqlSession {
         pin(state.config_mut().options_mut());
         let physical = state.create_physical_plan(plan).await?;
         depth::check_physical(&physical)?;
+        if physical.is::<DataSinkExec>() {
+            // It would write where readers look, and nobody would commit it.
+            return Err(PlanError::Unsupported("a statement that writes inside of this one".into()));
+        }
         Ok((state, physical))
     }
 
     /// What EXPLAIN says of a plan's stages; the reason if it cannot be cut.
     async fn explain_stages(&self, plan: &LogicalPlan) -> String {
+        match self.explain_write(plan).await {
+            Ok(None) => {}
+            Ok(Some(stages)) => return stages,
+            Err(error) => return error.to_string(),
+        }
         match self.physical(plan).await {
             Ok((_, physical)) if local::reads_session(&physical) => "runs in the driver".into(),
             Ok((state, physical)) => match cut(&physical, &table_names(plan), &state.task_ctx()) {

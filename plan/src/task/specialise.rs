@@ -5,7 +5,7 @@
 //! [`Shape::of`] cannot be specialised, and a stage that contains it with several partitions runs whole: being on the list
 //! is a statement about the operator, so nothing is on it by default.
 
-use crate::{exchange::ExchangeReaderExec, tpch::TpchScanExec};
+use crate::{exchange::ExchangeReaderExec, sink::SinkExec, tpch::TpchScanExec};
 use arrow::datatypes::SchemaRef;
 use datafusion::{
     common::{JoinType, Result, internal_err, plan_err},
@@ -106,7 +106,8 @@ impl Shape {
             || node.is::<UnnestExec>()
             || node.is::<AsyncFuncExec>()
             || node.is::<BufferExec>()
-            || node.is::<SortMergeJoinExec>();
+            || node.is::<SortMergeJoinExec>()
+            || node.is::<SinkExec>();
         if aligned { Self::Aligned } else { Self::Whole }
     }
 }
@@ -145,6 +146,10 @@ pub(crate) fn specialise(plan: &Arc<dyn ExecutionPlan>, p: usize) -> Result<Arc<
         return Ok(Arc::clone(plan));
     }
     let children = plan.children();
+    if let (Some(sink), [input]) = (plan.downcast_ref::<SinkExec>(), &children[..]) {
+        // Its files are called after the partition.
+        return Ok(Arc::new(sink.keep_partition(specialise(input, p)?, p)?));
+    }
     let new = match (Shape::of(plan.as_ref()), &children[..]) {
         (Shape::Leaf, []) => return keep_partition(plan, p),
         (Shape::Union, _) => return branch(&children, p),

@@ -9,8 +9,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{StreamExt, future::try_join_all, stream, stream::BoxStream};
 use hearth_core::{Determinism, Payload, StageGraph, messages::task::TaskFailure};
 use hearth_plan::{
-    BlockSource, DecodedPayload, Maps, PlanError, Planned, Selection, SessionOptions, SqlSession, TaskEnv,
-    TaskEnvOptions, decode_result, run_task,
+    BegunWrite, BlockSource, DecodedPayload, Manifest, Maps, PlanError, Planned, Selection, SessionOptions, SqlSession,
+    TaskEnv, TaskEnvOptions, decode_result, run_task,
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -149,7 +149,7 @@ pub(crate) async fn session_over(dir: &Path, partitions: usize) -> SqlSession {
 pub(crate) async fn graph(session: &SqlSession, sql: &str) -> (StageGraph, String) {
     match session.plan(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")) {
         Planned::Query { graph, explain, .. } => (graph, explain),
-        Planned::Local(..) => panic!("{sql} ran in the driver"),
+        other => panic!("{sql} is no query: {other:?}"),
     }
 }
 
@@ -163,8 +163,24 @@ pub(crate) async fn query(session: &SqlSession, sql: &str) -> Vec<String> {
 pub(crate) async fn local(session: &SqlSession, sql: &str) -> Vec<String> {
     match session.plan(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")) {
         Planned::Local(batches, _) => rows(&batches),
-        Planned::Query { .. } => panic!("{sql} is for executors"),
+        other => panic!("{sql} is for executors: {other:?}"),
     }
+}
+
+/// A write that was begun, and its stages.
+pub(crate) async fn begin(session: &SqlSession, sql: &str) -> (StageGraph, BegunWrite) {
+    match session.plan(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")) {
+        Planned::Write { graph, write, .. } => (graph, write.begin().await.unwrap()),
+        other => panic!("{sql} writes nothing: {other:?}"),
+    }
+}
+
+/// Runs a write through stages, tasks and the commit. Gives the number of rows.
+pub(crate) async fn write(session: &SqlSession, sql: &str) -> Result<u64, String> {
+    let (graph, begun) = begin(session, sql).await;
+    let batches = run(&graph, &env()).await.map_err(|e| e.to_string())?;
+    let manifests = batches.iter().flat_map(|batch| Manifest::read(batch).unwrap()).collect();
+    begun.commit(manifests).await.map_err(|e| e.to_string())
 }
 
 pub(crate) async fn refused(session: &SqlSession, sql: &str) -> PlanError {

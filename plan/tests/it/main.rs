@@ -10,3 +10,4 @@ mod queries;
 mod session;
 mod shapes;
 mod tpch;
+mod writes;
