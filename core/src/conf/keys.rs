@@ -3,11 +3,11 @@
 //! [`EXECUTOR_MEMORY`] and [`WORKER_MEMORY_RESERVE`] give MiB, the unit of placement; every other size gives bytes.
 
 use super::{
-    Entry, Key, Reader, ShufflePartitions,
+    Entry, Key, RangeSort, Reader, ShufflePartitions,
     master_url::MasterUrl,
     value::{
         boolean, bytes_in_bytes, bytes_in_mib, count, directory, host, limit_in_bytes, line, master, memory_mib,
-        millis, optional, pause_in_seconds, port, seconds, shuffle_partitions,
+        millis, optional, pause_in_seconds, port, range_sort, seconds, shuffle_partitions,
     },
 };
 use std::{path::PathBuf, time::Duration};
@@ -58,6 +58,9 @@ keys! {
         /// The directory in which `CREATE TABLE` puts tables; executors must see it under the same path. Unset, tables lie in
         /// a directory that goes with the application.
         SQL_WAREHOUSE_DIR: Option<PathBuf> = "spark.sql.warehouse.dir", "", |t| optional(t, directory);
+        /// Whether an ORDER BY without LIMIT sorts by ranges of its keys, each in a task of its own, instead of merging in one
+        /// task: `always`, `never`, or `auto`, which is when the rows are estimated at 64 MiB or more.
+        SQL_RANGE_SORT: RangeSort = "hearth.sql.rangeSort", "auto", range_sort;
         /// Failures of one task that end its job.
         TASK_MAX_FAILURES: u32 = "spark.task.maxFailures", "4", count::<1, ANY>;
         /// Attempts of one stage in a row that may fail to fetch their input before the job ends.

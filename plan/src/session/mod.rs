@@ -17,7 +17,9 @@
 
 mod apart;
 mod local;
+mod macros;
 mod nesting;
+mod rewrite;
 mod statement;
 mod tables;
 mod warehouse;
@@ -27,7 +29,8 @@ pub use statement::Statement;
 
 use crate::{
     PlanError, Write, depth,
-    stages::{StageText, TableNames, cut},
+    exchange::{DistributeBy, KeepAsked},
+    stages::{CutOptions, StageText, TableNames, cut},
     tpch,
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
@@ -36,10 +39,12 @@ use datafusion::{
     datasource::{listing::ListingTable, sink::DataSinkExec, source_as_provider},
     execution::{SessionStateBuilder, runtime_env::RuntimeEnv, session_state::SessionState},
     logical_expr::{DdlStatement, LogicalPlan, Statement as Command},
+    physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
     physical_plan::ExecutionPlan,
     prelude::{SessionConfig, SessionContext},
 };
-use hearth_core::StageGraph;
+use hearth_core::{StageGraph, conf::RangeSort};
+use macros::MacroFactory;
 use std::{collections::BTreeMap, fmt, num::NonZeroUsize, path::PathBuf, sync::Arc};
 use warehouse::Warehouse;
 
@@ -58,6 +63,8 @@ pub struct SessionOptions {
     pub scratch: PathBuf,
     /// Settings of DataFusion by their full names (`datafusion.execution.time_zone`).
     pub settings: BTreeMap<String, String>,
+    /// When a sort of the whole result is spread over partitions by ranges of its keys.
+    pub range_sort: RangeSort,
 }
 
 impl Default for SessionOptions {
@@ -70,6 +77,7 @@ impl Default for SessionOptions {
             warehouse: None,
             scratch: std::env::temp_dir(),
             settings: BTreeMap::new(),
+            range_sort: RangeSort::Auto,
         }
     }
 }
@@ -106,6 +114,7 @@ pub enum Planned {
 pub struct SqlSession {
     context: SessionContext,
     warehouse: Arc<Warehouse>,
+    cut: CutOptions,
 }
 
 impl SqlSession {
@@ -123,14 +132,19 @@ impl SqlSession {
         settings.catalog.information_schema = true;
         settings.sql_parser.collect_spans = true;
         pin(settings);
-        let mut state = SessionStateBuilder::new().with_config(config).with_default_features();
+        let mut state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_default_features()
+            .with_analyzer_rule(Arc::new(DistributeBy))
+            .with_physical_optimizer_rules(physical_rules())
+            .with_function_factory(Some(Arc::new(MacroFactory)));
         if let Some(runtime) = options.runtime {
             state = state.with_runtime_env(runtime);
         }
         let context = SessionContext::new_with_state(state.build());
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
         let warehouse = Arc::new(Warehouse::new(options.warehouse, options.scratch));
-        Ok(Self { context, warehouse })
+        Ok(Self { context, warehouse, cut: CutOptions { range_sort: options.range_sort } })
     }
 
     /// The session of DataFusion underneath, to register tables of other kinds.
@@ -182,6 +196,11 @@ impl SqlSession {
                     plan => self.query(&plan).await,
                 }
             }
+            LogicalPlan::Ddl(DdlStatement::DropFunction(mut drop)) => {
+                // As it was named when it was made.
+                drop.name = drop.name.to_lowercase();
+                self.run_here(LogicalPlan::Ddl(DdlStatement::DropFunction(drop))).await
+            }
             plan @ (LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) | LogicalPlan::DescribeTable(_)) => {
                 self.run_here(plan).await
             }
@@ -195,7 +214,7 @@ impl SqlSession {
         if local::reads_session(&physical) {
             return self.run_physical_here(physical).await;
         }
-        let (graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx())?;
+        let (graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx(), self.cut)?;
         Ok(Planned::Query { graph, schema: physical.schema(), explain: render(&texts) })
     }
 
@@ -220,7 +239,7 @@ impl SqlSession {
         }
         match self.physical(plan).await {
             Ok((_, physical)) if local::reads_session(&physical) => "runs in the driver".into(),
-            Ok((state, physical)) => match cut(&physical, &table_names(plan), &state.task_ctx()) {
+            Ok((state, physical)) => match cut(&physical, &table_names(plan), &state.task_ctx(), self.cut) {
                 Ok((_, texts)) => render(&texts),
                 Err(error) => error.to_string(),
             },
@@ -233,6 +252,13 @@ impl fmt::Debug for SqlSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqlSession").field("id", &self.context.session_id()).finish_non_exhaustive()
     }
+}
+
+/// DataFusion's, after what must happen before them.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.insert(0, Arc::new(KeepAsked));
+    rules
 }
 
 /// The settings that plans of several processes rely on.

@@ -232,7 +232,7 @@ impl SqlSession {
         let writer = Writer::of(draft.format.as_ref(), state.config_options())?;
         let made = sink::sink_of(&draft.format, &schema, &spec, &state).await?;
         let sink: Arc<dyn ExecutionPlan> = Arc::new(SinkExec::try_new(input, (made, writer), Arc::new(spec), 0)?);
-        let (graph, texts) = cut(&sink, &table_names(draft.input), &state.task_ctx())?;
+        let (graph, texts) = cut(&sink, &table_names(draft.input), &state.task_ctx(), self.cut)?;
         let write = then(Write::new(draft.target, write));
         Ok(Planned::Write { graph, schema: count_schema(), explain: render(&texts), write })
     }

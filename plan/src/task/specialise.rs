@@ -5,7 +5,11 @@
 //! [`Shape::of`] cannot be specialised, and a stage that contains it with several partitions runs whole: being on the list
 //! is a statement about the operator, so nothing is on it by default.
 
-use crate::{exchange::ExchangeReaderExec, sink::SinkExec, tpch::TpchScanExec};
+use crate::{
+    exchange::{ExchangeReaderExec, RangeSampleExec},
+    sink::SinkExec,
+    tpch::TpchScanExec,
+};
 use arrow::datatypes::SchemaRef;
 use datafusion::{
     common::{JoinType, Result, internal_err, plan_err},
@@ -106,8 +110,9 @@ impl Shape {
             || node.is::<UnnestExec>()
             || node.is::<AsyncFuncExec>()
             || node.is::<BufferExec>()
-            || node.is::<SortMergeJoinExec>()
-            || node.is::<SinkExec>();
+            || node.is::<RangeSampleExec>()
+            || node.is::<SinkExec>()
+            || node.is::<SortMergeJoinExec>();
         if aligned { Self::Aligned } else { Self::Whole }
     }
 }

@@ -1,7 +1,7 @@
 //! Writes: what lies where afterwards, and that nothing does when they fail.
 
 use crate::harness::{
-    Memory, begin, env, local, plain, query, refused, rows, run, run_one, session, session_over, sorted, write,
+    Memory, begin, decode, env, local, plain, query, refused, rows, run, run_one, session, session_over, sorted, write,
     write_tables,
 };
 use bytes::Bytes;
@@ -214,7 +214,7 @@ async fn of_several_attempts_one_is_committed() {
     assert_eq!(stage.tasks, 2);
     let attempt = async |partition| {
         let (blocks, _) = run_one(&stage.payload, partition, vec![], &env()).await.unwrap();
-        let (_, batches) = hearth_plan::decode_result(blocks[0].clone()).unwrap();
+        let (_, batches) = decode(&blocks[0]);
         Manifest::read(&batches[0]).unwrap().remove(0)
     };
     // One whose result was lost, say, after it had written everything.
