@@ -25,6 +25,7 @@ mod results;
 mod session;
 #[cfg(test)]
 mod tests;
+mod variables;
 mod write;
 
 pub use error::QueryError;

@@ -18,17 +18,21 @@
 mod apart;
 mod local;
 mod macros;
+mod names;
 mod nesting;
 mod rewrite;
 mod statement;
+mod stores;
 mod tables;
+mod variables;
 mod warehouse;
 mod writes;
 
 pub use statement::Statement;
+pub use variables::Variable;
 
 use crate::{
-    PlanError, Write, depth,
+    PlanError, StoreSettings, Write, depth,
     exchange::{DistributeBy, KeepAsked},
     stages::{CutOptions, StageText, TableNames, cut},
     tpch,
@@ -61,6 +65,8 @@ pub struct SessionOptions {
     pub warehouse: Option<PathBuf>,
     /// Where a folder is made for tables that go with the session.
     pub scratch: PathBuf,
+    /// What is known of object stores.
+    pub stores: StoreSettings,
     /// Settings of DataFusion by their full names (`datafusion.execution.time_zone`).
     pub settings: BTreeMap<String, String>,
     /// When a sort of the whole result is spread over partitions by ranges of its keys.
@@ -76,6 +82,7 @@ impl Default for SessionOptions {
             runtime: None,
             warehouse: None,
             scratch: std::env::temp_dir(),
+            stores: StoreSettings::default(),
             settings: BTreeMap::new(),
             range_sort: RangeSort::Auto,
         }
@@ -125,26 +132,31 @@ impl SqlSession {
         for (key, value) in &options.settings {
             settings.set(key, value)?;
         }
-        settings.execution.target_partitions = options.partitions.max(1);
         settings.execution.planning_concurrency = 1;
-        let batch_size = NonZeroUsize::new(options.batch_size.max(1)).unwrap_or(NonZeroUsize::MIN);
-        settings.set("datafusion.execution.batch_size", &batch_size.to_string())?;
+        choose(settings, &options)?;
         settings.catalog.information_schema = true;
         settings.sql_parser.collect_spans = true;
         pin(settings);
-        let mut state = SessionStateBuilder::new()
-            .with_config(config)
+        let (stores, runtime) = stores::runtime(options.runtime, options.stores)?;
+        let state = SessionStateBuilder::new()
+            .with_config(config.with_extension(stores))
+            .with_runtime_env(runtime)
             .with_default_features()
             .with_analyzer_rule(Arc::new(DistributeBy))
             .with_physical_optimizer_rules(physical_rules())
             .with_function_factory(Some(Arc::new(MacroFactory)));
-        if let Some(runtime) = options.runtime {
-            state = state.with_runtime_env(runtime);
-        }
-        let context = SessionContext::new_with_state(state.build());
+        let context = tables::context(state);
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
         let warehouse = Arc::new(Warehouse::new(options.warehouse, options.scratch));
         Ok(Self { context, warehouse, cut: CutOptions { range_sort: options.range_sort } })
+    }
+
+    /// The same tables, views and variables, with what is planned by other options; its runtime and settings stay.
+    pub fn with_options(&self, options: &SessionOptions) -> Result<Self, PlanError> {
+        let state = self.context.state_ref();
+        choose(state.write().config_mut().options_mut(), options)?;
+        let cut = CutOptions { range_sort: options.range_sort };
+        Ok(Self { context: self.context.clone(), warehouse: Arc::clone(&self.warehouse), cut })
     }
 
     /// The session of DataFusion underneath, to register tables of other kinds.
@@ -155,7 +167,7 @@ impl SqlSession {
     /// The statements of a text, in order.
     pub fn statements(&self, sql: &str) -> Result<Vec<Statement>, PlanError> {
         let state = self.context.state();
-        apart::compute(|| statement::split(&state, sql))
+        apart::compute(|| statement::split(&state.config_options().sql_parser, sql))
     }
 
     /// Plans a text of one statement.
@@ -171,7 +183,11 @@ impl SqlSession {
     /// Plans a statement, or runs it if it is one for the driver.
     pub async fn plan_statement(&self, statement: &Statement) -> Result<Planned, PlanError> {
         let (session, statement) = (self.clone(), statement.clone());
-        apart::run(move || async move { session.plan_logical(&statement).await.map_err(|e| session.hint(e)) }).await
+        let plan = move || async move {
+            let planned = session.plan_logical(&statement).await;
+            planned.map_err(|e| session.hint_variable(&statement, session.hint(e)))
+        };
+        apart::run(plan).await
     }
 
     async fn plan_logical(&self, statement: &Statement) -> Result<Planned, PlanError> {
@@ -195,6 +211,10 @@ impl SqlSession {
                     LogicalPlan::Copy(copy) => self.copy(&copy).await,
                     plan => self.query(&plan).await,
                 }
+            }
+            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(mut table)) => {
+                self.take_options_of_table(&mut table)?;
+                self.run_here(LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table))).await
             }
             LogicalPlan::Ddl(DdlStatement::DropFunction(mut drop)) => {
                 // As it was named when it was made.
@@ -254,6 +274,13 @@ impl fmt::Debug for SqlSession {
     }
 }
 
+/// What options say in DataFusion's own words.
+fn choose(settings: &mut ConfigOptions, options: &SessionOptions) -> Result<(), PlanError> {
+    settings.execution.target_partitions = options.partitions.max(1);
+    let batch_size = NonZeroUsize::new(options.batch_size.max(1)).unwrap_or(NonZeroUsize::MIN);
+    Ok(settings.set("datafusion.execution.batch_size", &batch_size.to_string())?)
+}
+
 /// DataFusion's, after what must happen before them.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
@@ -283,6 +310,8 @@ fn pin(settings: &mut ConfigOptions) {
     optimizer.enable_window_topn = false;
     // Subqueries that give several rows must fail, which only the operator checks.
     optimizer.enable_physical_uncorrelated_scalar_subquery = true;
+    // Tables are made for it: see `tables`.
+    settings.execution.listing_table_ignore_subdirectory = true;
     // Tasks are the partitions of several plan instances: there is nobody to steal from.
     settings.execution.enable_file_stream_work_stealing = false;
 }
