@@ -28,8 +28,8 @@ pub struct Context {
     session: Session,
     driver: DriverHandle,
     local: Local,
-    /// Holds everything of a local mode; goes last.
-    _scratch: Option<Scratch>,
+    /// Holds everything of a local mode, and tables that go with the application; goes last.
+    _scratch: Scratch,
 }
 
 /// What a local mode has to end with its application.
@@ -43,11 +43,10 @@ enum Local {
 
 impl Local {
     /// Starts what `spark.master` asks for, and tells the driver how to reach it.
-    async fn start(conf: &Conf, options: &mut ShellOptions) -> Result<(Self, Option<Scratch>), Error> {
+    async fn start(conf: &Conf, options: &mut ShellOptions, scratch: &Scratch) -> Result<Self, Error> {
         let spec = &mut options.driver.spec;
         match conf.get(&keys::MASTER) {
             MasterUrl::Local { threads, max_failures } => {
-                let scratch = scratch(conf)?;
                 let cores = match threads {
                     master_url::Threads::All => None,
                     master_url::Threads::Fixed(n) => Some(n),
@@ -61,7 +60,7 @@ impl Local {
                 options.dial = Some(Arc::new(threads.dial()));
                 options.port = None;
                 options.driver.task_max_failures = max_failures.unwrap_or(options.driver.task_max_failures);
-                Ok((Self::Threads(threads), Some(scratch)))
+                Ok(Self::Threads(threads))
             }
             MasterUrl::LocalCluster { workers, cores, memory_mib } => {
                 let each = Resources::new(cores, memory_mib);
@@ -69,14 +68,13 @@ impl Local {
                     spec.memory_per_executor_mib = spec.memory_per_executor_mib.min(memory_mib);
                 }
                 fits(spec, each)?;
-                let scratch = scratch(conf)?;
                 let cluster = ClusterOfOurOwn::start(conf, workers, each, scratch.path()).await?;
                 options.dial = Some(Arc::new(GrpcDial::new(vec![cluster.address.clone()])));
-                Ok((Self::OfOurOwn(cluster), Some(scratch)))
+                Ok(Self::OfOurOwn(cluster))
             }
             MasterUrl::Cluster(masters) => {
                 options.dial = Some(Arc::new(GrpcDial::new(masters.clone())));
-                Ok((Self::Cluster(masters), None))
+                Ok(Self::Cluster(masters))
             }
         }
     }
@@ -93,7 +91,8 @@ impl Context {
     pub async fn connect(conf: Conf) -> Result<Self, Error> {
         let mut options = ShellOptions::from_conf(&conf);
         options.driver.spec.user = user();
-        let (local, scratch) = Local::start(&conf, &mut options).await?;
+        let scratch = scratch(&conf)?;
+        let local = Local::start(&conf, &mut options, &scratch).await?;
         let driver = DriverHandle::start(options).await?;
         if let Local::Threads(threads) = &local {
             threads.serve(driver.clone());
@@ -105,7 +104,10 @@ impl Context {
             Local::OfOurOwn(cluster) => cluster.cores,
         };
         let cores = conf.get(&keys::CORES_MAX).map_or(cores, |max| max.min(cores)).max(1);
-        let session = Session::new(driver.clone(), SessionOptions::from_conf(&conf, Some(cores)));
+        let mut options = SessionOptions::from_conf(&conf, Some(cores));
+        // What a killed program leaves of its tables is swept with the rest.
+        options.plan.scratch = scratch.path().to_owned();
+        let session = Session::new(driver.clone(), options);
         let session = session.map_err(QueryError::from)?;
         Ok(Self { conf, session, driver, local, _scratch: scratch })
     }
@@ -173,6 +175,7 @@ impl Context {
     /// Says goodbye to the master, with a final state and a reason for people. Executors end; in the local modes
     /// everything else does too.
     pub async fn stop(self, state: ApplicationState, reason: impl Into<String>) {
+        self.session.settle().await;
         drop(self.session);
         end(self.driver, self.local, state, reason.into()).await;
     }

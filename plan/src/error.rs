@@ -30,7 +30,7 @@ pub enum PlanError {
     },
     /// What its tasks compute does not fit into a message.
     #[error(
-        "stage {stage} takes {bytes} bytes to describe, over the limit of {limit}: tables made by VALUES or CREATE TABLE \
+        "stage {stage} takes {bytes} bytes to describe, over the limit of {limit}: rows of VALUES and of tables in memory \
          travel inside it; put large ones into a file and register that"
     )]
     TooLarge {

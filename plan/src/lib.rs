@@ -14,6 +14,7 @@
 //! | [`store`] | files and object stores by URL, and their credentials |
 //! | [`payload`] | what the tasks of one stage compute, as bytes |
 //! | [`exchange`] | the operator that reads what other stages wrote, and where it reads from: [`BlockSource`] |
+//! | [`sink`] | writing: what tasks leave, and the commit |
 //! | [`task`] | one task: [`run_task`] |
 //! | [`mod@failure`] | DataFusion's errors as a task's typed failure |
 //! | [`mod@format`] | rows for people and programs |
@@ -33,6 +34,7 @@ mod leaf;
 pub mod payload;
 mod scan;
 pub mod session;
+pub mod sink;
 pub mod stages;
 pub mod store;
 pub mod task;
@@ -44,5 +46,6 @@ pub use exchange::{BlockSource, Maps, Piece, Selection};
 pub use failure::failure_of;
 pub use payload::DecodedPayload;
 pub use session::{Planned, SessionOptions, SqlSession, Statement, Variable};
+pub use sink::{BegunWrite, Manifest, Write, WriteError};
 pub use store::{Secret, StoreError, StoreSettings, Stores};
 pub use task::{Chunk, TaskEnv, TaskEnvOptions, TaskRun, run_task};

@@ -55,6 +55,9 @@ keys! {
         SQL_SHUFFLE_PARTITIONS: ShufflePartitions = "spark.sql.shuffle.partitions", "auto", shuffle_partitions;
         /// Rows of one batch inside a task.
         SQL_BATCH_SIZE: u32 = "hearth.sql.batchSize", "8192", count::<1, { 1 << 20 }>;
+        /// The directory in which `CREATE TABLE` puts tables; executors must see it under the same path. Unset, tables lie in
+        /// a directory that goes with the application.
+        SQL_WAREHOUSE_DIR: Option<PathBuf> = "spark.sql.warehouse.dir", "", |t| optional(t, directory);
         /// How long a request to an object store may take, tries and all.
         STORE_TIMEOUT: Duration = "hearth.store.timeout", "30s", seconds;
         /// The access key for `s3://` and `s3a://`.

@@ -2,7 +2,7 @@
 
 use crate::{machine::JobFailure, shell};
 use hearth_blocks::FetchError;
-use hearth_plan::PlanError;
+use hearth_plan::{PlanError, WriteError};
 
 /// Why a query gave no rows, or not all of them. Each is for people.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,9 @@ pub enum QueryError {
     /// Its job failed.
     #[error(transparent)]
     Job(#[from] JobFailure),
+    /// What it wrote does not become visible.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// The driver is not there any more.
     #[error(transparent)]
     Driver(#[from] shell::Error),

@@ -6,6 +6,8 @@
 //! rows <─ QueryRun::next <─ decoded <─ partition 0, 1, 2 … <──────────┘ inline, from a file, or fetched
 //! ```
 //!
+//! A write's results are manifests of what its tasks left; it gives one row, once that is committed ([`hearth_plan::sink`]).
+//!
 //! Rows come batch by batch, and the next one is decoded while the reader looks at the last: of a stored partition two
 //! batches are in memory at a time, beside at most `spark.reducer.maxSizeInFlight` bytes (48 MiB) of what follows, however
 //! large it is and wherever it lies. Only rows whose reader says that it holds them all ([`QueryRun::collect`],
@@ -28,6 +30,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod variables;
+mod write;
 
 pub use error::QueryError;
 pub use query::QueryRun;

@@ -4,6 +4,7 @@ use super::{
     QueryError,
     analyze::Analysis,
     results::{Reader, Rows},
+    write::WriteRun,
 };
 use crate::{
     machine::JobNews,
@@ -14,14 +15,16 @@ use datafusion::arrow::{
     datatypes::SchemaRef,
 };
 use hearth_core::messages::task::{ResultBlock, TaskMetrics};
-use hearth_plan::PlanError;
+use hearth_plan::{BegunWrite, PlanError};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
-/// A query's rows, as they come. Dropping it cancels the query, if it still runs, and lets its results be forgotten.
+/// A query's rows, as they come. Dropping it cancels the query, if it still runs, and lets its results be forgotten. A
+/// write gives one row, the number of rows written, once all of them are visible; until then dropping it undoes it.
 #[derive(Debug)]
 pub struct QueryRun {
     schema: SchemaRef,
@@ -29,6 +32,7 @@ pub struct QueryRun {
     /// Rows of a statement that ran in the driver.
     ready: VecDeque<RecordBatch>,
     job: Option<Job>,
+    write: Option<WriteRun>,
     /// Progress of a statement that ran in the driver: nothing, for ever.
     nothing: watch::Sender<Vec<StageProgress>>,
     max_result_size: Option<u64>,
@@ -40,7 +44,7 @@ pub struct QueryRun {
 }
 
 #[derive(Debug)]
-struct Job {
+pub(super) struct Job {
     handle: JobHandle,
     reader: Arc<Reader>,
     /// The rows of the partition that is handed out.
@@ -55,7 +59,7 @@ struct Job {
 
 impl QueryRun {
     pub(super) fn local(batches: Vec<RecordBatch>, schema: SchemaRef, max_result_size: Option<u64>) -> Self {
-        Self { ready: batches.into(), ..Self::new(schema, String::new(), None, max_result_size) }
+        Self { ready: batches.into(), ..Self::new(schema, String::new(), max_result_size) }
     }
 
     pub(super) fn job(
@@ -65,8 +69,7 @@ impl QueryRun {
         explain: String,
         max_result_size: Option<u64>,
     ) -> Self {
-        let job = Job { handle, reader, rows: None, ahead: BTreeMap::new(), next: 0, complete: false };
-        Self::new(schema, explain, Some(job), max_result_size)
+        Self { job: Some(Job::new(handle, reader)), ..Self::new(schema, explain, max_result_size) }
     }
 
     /// A query that gives a report of what it did.
@@ -75,10 +78,23 @@ impl QueryRun {
         Self { analysis: Some(analysis), ..run }
     }
 
-    fn new(schema: SchemaRef, explain: String, job: Option<Job>, max_result_size: Option<u64>) -> Self {
+    /// Each partition of the job gives a manifest, which `begun` commits. Until that is done, or undone, `tracker` counts it.
+    pub(super) fn write(
+        handle: JobHandle,
+        reader: Arc<Reader>,
+        schema: SchemaRef,
+        explain: String,
+        (begun, tracker): (BegunWrite, &TaskTracker),
+    ) -> Self {
+        let write = WriteRun::start(Job::new(handle, reader), begun, tracker);
+        Self { write: Some(write), ..Self::new(schema, explain, None) }
+    }
+
+    fn new(schema: SchemaRef, explain: String, max_result_size: Option<u64>) -> Self {
         let (nothing, _) = watch::channel(Vec::new());
         let (ready, metrics) = Default::default();
-        Self { schema, explain, ready, job, nothing, max_result_size, held: None, metrics, analysis: None }
+        let (job, write, analysis) = (None, None, None);
+        Self { schema, explain, ready, job, write, nothing, max_result_size, held: None, metrics, analysis }
     }
 
     /// The columns of its rows.
@@ -93,7 +109,11 @@ impl QueryRun {
 
     /// Where each of its stages stands that has begun. The last value stays when the query is over.
     pub fn progress(&self) -> watch::Receiver<Vec<StageProgress>> {
-        self.job.as_ref().map_or_else(|| self.nothing.subscribe(), |job| job.handle.progress())
+        match (&self.job, &self.write) {
+            (Some(job), _) => job.progress(),
+            (None, Some(write)) => write.progress.clone(),
+            (None, None) => self.nothing.subscribe(),
+        }
     }
 
     /// Where each of its stages stands now.
@@ -108,7 +128,11 @@ impl QueryRun {
 
     /// Why nothing of it runs, when that is so.
     pub fn waiting(&self) -> Option<String> {
-        self.job.as_ref().and_then(|job| job.handle.waiting().borrow().clone())
+        match (&self.job, &self.write) {
+            (Some(job), _) => job.waiting().borrow().clone(),
+            (None, Some(write)) => write.waiting.borrow().clone(),
+            (None, None) => None,
+        }
     }
 
     /// For a caller who holds all rows until the end: from here on [`QueryRun::next`] fails before it hands out more than
@@ -124,10 +148,11 @@ impl QueryRun {
     /// May be dropped and asked again: no rows are lost.
     pub async fn next(&mut self) -> Option<Result<RecordBatch, QueryError>> {
         loop {
-            let next = match (self.ready.pop_front(), &mut self.job) {
-                (Some(batch), _) => Some(Ok(batch)),
-                (None, Some(job)) => job.next(&mut self.metrics).await,
-                (None, None) => None,
+            let next = match (self.ready.pop_front(), &mut self.job, &mut self.write) {
+                (Some(batch), ..) => Some(Ok(batch)),
+                (None, Some(job), _) => job.next(&mut self.metrics).await,
+                (None, None, Some(write)) => write.next(&self.schema, &mut self.metrics).await,
+                (None, None, None) => None,
             };
             match next.map(|batch| self.count(batch?)) {
                 Some(Ok(batch)) if batch.num_rows() == 0 => {}
@@ -165,9 +190,10 @@ impl QueryRun {
     /// Nothing more is wanted of the job: its results are forgotten, its progress stays.
     fn end(&mut self) {
         self.ready.clear();
-        if let Some(job) = self.job.take() {
-            self.nothing.send_replace(job.handle.progress().borrow().clone());
-        }
+        let progress = self.progress().borrow().clone();
+        self.nothing.send_replace(progress);
+        self.job = None;
+        self.write = None;
     }
 
     /// All rows. Fails before they take more memory than `spark.driver.maxResultSize`.
@@ -180,17 +206,37 @@ impl QueryRun {
         Ok(batches)
     }
 
-    /// Ends the query: [`QueryRun::next`] gives an error with this reason, unless all rows are there.
+    /// Ends the query: [`QueryRun::next`] gives an error with this reason, unless all rows are there, or are becoming
+    /// visible.
     pub async fn cancel(&self, reason: &str) {
         if let Some(job) = &self.job {
-            job.handle.cancel(reason).await;
+            job.cancel(reason).await;
+        }
+        if let Some(write) = &self.write {
+            write.cancel(reason);
         }
     }
 }
 
 impl Job {
+    fn new(handle: JobHandle, reader: Arc<Reader>) -> Self {
+        Self { handle, reader, rows: None, ahead: BTreeMap::new(), next: 0, complete: false }
+    }
+
+    pub(super) fn progress(&self) -> watch::Receiver<Vec<StageProgress>> {
+        self.handle.progress()
+    }
+
+    pub(super) fn waiting(&self) -> watch::Receiver<Option<String>> {
+        self.handle.waiting()
+    }
+
+    pub(super) async fn cancel(&self, reason: &str) {
+        self.handle.cancel(reason).await;
+    }
+
     /// The next rows.
-    async fn next(&mut self, sum: &mut TaskMetrics) -> Option<Result<RecordBatch, QueryError>> {
+    pub(super) async fn next(&mut self, sum: &mut TaskMetrics) -> Option<Result<RecordBatch, QueryError>> {
         loop {
             if let Some(rows) = &mut self.rows {
                 if let Some(batch) = rows.next().await {

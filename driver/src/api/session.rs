@@ -14,7 +14,10 @@ use hearth_plan::{PlanError, Planned, Secret, SqlSession, Statement, StoreSettin
 use std::{
     path::Path,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 /// How a session plans and reads.
 #[derive(Clone, Debug)]
@@ -59,6 +62,8 @@ impl SessionOptions {
             plan: hearth_plan::SessionOptions {
                 partitions: usize::try_from(partitions.max(1)).unwrap_or(usize::MAX),
                 batch_size: usize::try_from(conf.get(&keys::SQL_BATCH_SIZE)).unwrap_or(usize::MAX),
+                warehouse: conf.get(&keys::SQL_WAREHOUSE_DIR),
+                scratch: conf.get(&keys::LOCAL_DIR).unwrap_or_else(std::env::temp_dir),
                 stores: stores(conf),
                 range_sort: conf.get(&keys::SQL_RANGE_SORT),
                 ..hearth_plan::SessionOptions::default()
@@ -99,6 +104,8 @@ pub struct Session {
     reader: Arc<Reader>,
     max_result_size: Option<u64>,
     slots: Option<u32>,
+    /// Writes that are not over.
+    writes: TaskTracker,
 }
 
 /// How a session plans now.
@@ -108,13 +115,17 @@ struct Planning {
     variables: Variables,
 }
 
+/// How long the end of a session waits for its writes to be undone, or to end their commit. Each is a few calls of the
+/// file system a file.
+const SETTLE: Duration = Duration::from_secs(30);
+
 impl Session {
     /// A session on a driver. Must be called on a tokio runtime, which fetches results.
     pub fn new(driver: DriverHandle, options: SessionOptions) -> Result<Self, PlanError> {
         let SessionOptions { plan, fetch, max_result_size, conf, slots } = options;
         let reader = Arc::new(Reader::new(driver.clone(), fetch));
         let planning = Planning { sql: SqlSession::new(plan)?, variables: Variables::new(conf) };
-        Ok(Self { planning: RwLock::new(planning), driver, reader, max_result_size, slots })
+        Ok(Self { planning: RwLock::new(planning), driver, reader, max_result_size, slots, writes: TaskTracker::new() })
     }
 
     /// The driver that runs its queries.
@@ -173,6 +184,14 @@ impl Session {
         self.submit(planned).await
     }
 
+    /// Waits until the writes that were dropped are undone, or over. To be called before the driver stops.
+    pub async fn settle(&self) {
+        self.writes.close();
+        if timeout(SETTLE, self.writes.wait()).await.is_err() {
+            tracing::warn!("{} writes were not over within {} s", self.writes.len(), SETTLE.as_secs());
+        }
+    }
+
     fn answer(&self, variable: &Variable) -> Result<Option<Answer>, PlanError> {
         self.planning.read().unwrap_or_else(PoisonError::into_inner).variables.answer(variable)
     }
@@ -197,6 +216,18 @@ impl Session {
             Planned::Query { graph, schema, explain } => {
                 let job = self.driver.submit(graph).await?;
                 Ok(QueryRun::job(job, self.reader.clone(), schema, explain, self.max_result_size))
+            }
+            Planned::Write { graph, schema, explain, write } => {
+                // Its folder is there before the first task looks for it.
+                let begun = write.begin().await?;
+                let job = match self.driver.submit(graph).await {
+                    Ok(job) => job,
+                    Err(error) => {
+                        begun.undo().await;
+                        return Err(error.into());
+                    }
+                };
+                Ok(QueryRun::write(job, self.reader.clone(), schema, explain, (begun, &self.writes)))
             }
         }
     }

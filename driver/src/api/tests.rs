@@ -305,3 +305,57 @@ async fn sql_becomes_a_job() {
     drop(run);
     driver.stop(ApplicationState::Finished, "done").await;
 }
+
+/// What lies in a directory.
+fn inside(dir: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    names.collect()
+}
+
+/// A write whose first task the fake executor has got, and which `answer` ends or does not.
+async fn writing(dir: &Path, answer: fn(&TaskLaunch) -> Option<TaskNews>) -> (DriverHandle, Session, QueryRun) {
+    let driver = in_process().await;
+    let mut heard = executor(&driver, 1, 1, answer);
+    let session = Session::new(driver.clone(), SessionOptions::default()).unwrap();
+    let copy = format!("copy tpch.sf0_01.nation to '{}' stored as csv", dir.join("out").display());
+    let run = session.sql(&copy).await.unwrap();
+    assert_eq!(run.schema().field(0).name(), "count");
+    let first = heard.recv().await.unwrap();
+    assert!(matches!(first, Said::Launched(_)), "{first:?}");
+    (driver, session, run)
+}
+
+#[tokio::test]
+async fn a_write_that_fails_is_undone_before_it_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    // An error of the query's own, and rows that are no manifest.
+    let failed: fn(&TaskLaunch) -> _ = |_| Some(TaskNews::Failed(TaskFailure::Query("divide by zero".into())));
+    for (answer, words) in [(failed, "divide by zero"), (inline, "cannot be read")] {
+        let (driver, _session, mut run) = writing(dir.path(), answer).await;
+        let error = run.next().await.unwrap().unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+        assert_eq!(inside(dir.path()), [""; 0]);
+        assert!(run.next().await.is_none());
+        driver.stop(ApplicationState::Finished, "done").await;
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_is_cancelled_or_dropped_is_undone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (driver, session, mut run) = writing(dir.path(), |_| None).await;
+    assert_eq!(inside(dir.path()), ["_temporary"]);
+    assert!(run.next().now_or_never().is_none());
+    run.cancel("the user said so").await;
+    let error = run.next().await.unwrap().unwrap_err();
+    assert!(matches!(&error, QueryError::Job(JobFailure::Cancelled(r)) if r == "the user said so"), "{error}");
+    assert_eq!(inside(dir.path()), [""; 0]);
+    session.settle().await;
+    driver.stop(ApplicationState::Finished, "done").await;
+    let (driver, session, run) = writing(dir.path(), |_| None).await;
+    assert_eq!(inside(dir.path()), ["_temporary"]);
+    drop(run);
+    session.settle().await;
+    assert_eq!(inside(dir.path()), [""; 0]);
+    driver.stop(ApplicationState::Finished, "done").await;
+}

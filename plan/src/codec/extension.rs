@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     exchange::{ExchangeReaderExec, RangeSampleExec},
+    sink::SinkExec,
     tpch::TpchScanExec,
 };
 use datafusion::{
@@ -81,6 +82,10 @@ impl PhysicalExtensionCodec for Codec {
                 let keys = from_proto::parse_physical_sort_exprs(&sample.keys, &context, &schema, converter)?;
                 Arc::new(RangeSampleExec::try_new(Arc::clone(input), ordering(keys)?, sample.rows as usize)?)
             }
+            Some(Kind::Sink(sink)) => {
+                let context = PhysicalPlanDecodeContext::new(context, self);
+                Arc::new(nodes::decode_sink(*sink, inputs, |plan| converter.proto_to_execution_plan(plan, &context))?)
+            }
             Some(Kind::Nested(_)) => return plan_err!("a nested operator where there can be none"),
             None => return plan_err!("unknown operator in a task's payload; driver and executor differ in version"),
         })
@@ -103,6 +108,9 @@ impl PhysicalExtensionCodec for Codec {
         } else if let Some(sample) = node.downcast_ref::<RangeSampleExec>() {
             let keys = to_proto::serialize_physical_sort_exprs(sample.keys().iter().cloned(), self, converter)?;
             Kind::Sample(nodes::Sample { keys, rows: sample.rows() as u64 })
+        } else if let Some(sink) = node.downcast_ref::<SinkExec>() {
+            let encode = |plan: &Arc<dyn ExecutionPlan>| converter.execution_plan_to_proto(plan, self);
+            Kind::Sink(Box::new(nodes::encode_sink(sink, encode)?))
         } else {
             return Err(self.refuse(format!("running {} on executors", node.name())));
         };

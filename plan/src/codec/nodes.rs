@@ -1,6 +1,9 @@
 //! Our operators as messages.
 
-use crate::exchange::{ExchangeReaderExec, Properties, ReadMode};
+use crate::{
+    exchange::{ExchangeReaderExec, Properties, ReadMode},
+    sink::{SinkExec, Spec, Writer},
+};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::{
     common::{
@@ -15,7 +18,7 @@ use std::sync::Arc;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Node {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub(super) kind: Option<Kind>,
 }
 
@@ -35,6 +38,8 @@ pub(super) enum Kind {
     Nested(Vec<u8>),
     #[prost(message, tag = "6")]
     Sample(Sample),
+    #[prost(message, tag = "7")]
+    Sink(Box<Sink>),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -79,6 +84,20 @@ pub(super) struct Sample {
     /// How many rows at most.
     #[prost(uint64, tag = "2")]
     pub(super) rows: u64,
+}
+
+/// What a task writes.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Sink {
+    #[prost(message, optional, tag = "1")]
+    spec: Option<Spec>,
+    #[prost(uint32, tag = "2")]
+    first: u32,
+    /// The columns that it writes.
+    #[prost(message, optional, tag = "7")]
+    schema: Option<protobuf::Schema>,
+    #[prost(oneof = "Writer", tags = "3, 4, 5, 6")]
+    writer: Option<Writer>,
 }
 
 fn message_of(schema: &SchemaRef) -> Result<protobuf::Schema> {
@@ -133,6 +152,31 @@ pub(super) fn decode_work_table(table: WorkTable) -> Result<WorkTableExec> {
 pub(super) fn encode_recursive(query: &RecursiveQueryExec) -> Result<Recursive> {
     let schema = Some(message_of(&ExecutionPlan::schema(query))?);
     Ok(Recursive { name: query.name().to_owned(), schema, distinct: query.is_distinct() })
+}
+
+/// `encode` knows DataFusion's plans.
+pub(super) fn encode_sink(
+    sink: &SinkExec,
+    encode: impl FnOnce(&Arc<dyn ExecutionPlan>) -> Result<protobuf::PhysicalPlanNode>,
+) -> Result<Sink> {
+    let first = u32::try_from(sink.first()).map_err(|e| internal_datafusion_err!("{e}"))?;
+    let spec = Some(Spec::clone(sink.spec()));
+    let schema = Some(message_of(&sink.columns()?)?);
+    Ok(Sink { spec, first, schema, writer: Some(sink.encode_writer(encode)?) })
+}
+
+pub(super) fn decode_sink(
+    sink: Sink,
+    inputs: &[Arc<dyn ExecutionPlan>],
+    decode: impl FnOnce(&protobuf::PhysicalPlanNode) -> Result<Arc<dyn ExecutionPlan>>,
+) -> Result<SinkExec> {
+    let [input] = inputs else {
+        return plan_err!("a sink has one input, and {} came in a task's payload", inputs.len());
+    };
+    let spec = sink.spec.ok_or_else(|| plan_datafusion_err!("a sink that does not say where in a task's payload"))?;
+    let writer = sink.writer.ok_or_else(|| plan_datafusion_err!("a sink without its format in a task's payload"))?;
+    let made = writer.sink(&schema_of(sink.schema)?, &spec, decode)?;
+    SinkExec::try_new(Arc::clone(input), (made, Some(writer)), Arc::new(spec), sink.first as usize)
 }
 
 /// Work tables do not tell which columns of the query they project, only which are left. Names do: the columns of a

@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! text ──statements──> Statement ──plan──> Planned::Query   a stage graph, for executors
+//!                                    ├───> Planned::Write   the same, and where their rows become visible afterwards
 //!                                    └───> Planned::Local   rows, already computed here
 //! ```
 //!
 //! What holds:
 //! - Statements are parsed and planned on threads of their own, with stacks for the deepest that is let through.
-//! - Catalogue statements (SHOW, DESCRIBE, SET, CREATE …, EXPLAIN) run here, and change this session only.
+//! - Catalogue statements (SHOW, DESCRIBE, SET, CREATE …, EXPLAIN) run here, and change this session only. CREATE TABLE
+//!   writes: its rows are files, wherever they come from.
+//! - Planning a write changes nothing.
 //! - Whatever a user sets, `pin` keeps the settings that plans of several processes rely on.
 //! - A file that is missing, empty, cut off or of another format is named when its table is registered, not when a task
 //!   stumbles over it.
@@ -22,13 +25,15 @@ mod statement;
 mod stores;
 mod tables;
 mod variables;
+mod warehouse;
 mod windows;
+mod writes;
 
 pub use statement::Statement;
 pub use variables::Variable;
 
 use crate::{
-    PlanError, StoreSettings, depth,
+    PlanError, StoreSettings, Write, depth,
     exchange::{DistributeBy, KeepAsked},
     payload,
     stages::{CutOptions, StageText, TableNames, cut, render},
@@ -37,7 +42,7 @@ use crate::{
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     common::{config::ConfigOptions, tree_node::TreeNodeRecursion},
-    datasource::{listing::ListingTable, source_as_provider},
+    datasource::{listing::ListingTable, sink::DataSinkExec, source_as_provider},
     execution::{SessionStateBuilder, runtime_env::RuntimeEnv, session_state::SessionState},
     logical_expr::{Analyze, DdlStatement, LogicalPlan, Statement as Command},
     physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
@@ -46,7 +51,8 @@ use datafusion::{
 };
 use hearth_core::{StageGraph, conf::RangeSort};
 use macros::MacroFactory;
-use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc};
+use std::{collections::BTreeMap, fmt, num::NonZeroUsize, path::PathBuf, sync::Arc};
+use warehouse::Warehouse;
 
 /// How a session plans.
 #[derive(Clone, Debug)]
@@ -57,6 +63,10 @@ pub struct SessionOptions {
     pub batch_size: usize,
     /// What statements that run in the driver may use; DataFusion's default when not given.
     pub runtime: Option<Arc<RuntimeEnv>>,
+    /// The folder in which CREATE TABLE puts tables; they stay in it. Without it, they go with the session.
+    pub warehouse: Option<PathBuf>,
+    /// Where a folder is made for tables that go with the session.
+    pub scratch: PathBuf,
     /// What is known of object stores.
     pub stores: StoreSettings,
     /// Settings of DataFusion by their full names (`datafusion.execution.time_zone`).
@@ -72,6 +82,8 @@ impl Default for SessionOptions {
             partitions: 8,
             batch_size: 8192,
             runtime: None,
+            warehouse: None,
+            scratch: std::env::temp_dir(),
             stores: StoreSettings::default(),
             settings: BTreeMap::new(),
             range_sort: RangeSort::Auto,
@@ -100,6 +112,17 @@ pub enum Planned {
         /// Whether to tell of each operator.
         verbose: bool,
     },
+    /// To be run by executors, whose rows are then committed.
+    Write {
+        /// Its stages. The result is one [`Manifest`](crate::Manifest) a partition.
+        graph: StageGraph,
+        /// What the statement gives in the end: the number of rows.
+        schema: SchemaRef,
+        /// Its stages for people.
+        explain: String,
+        /// What makes it visible.
+        write: Write,
+    },
     /// Done.
     Local(Vec<RecordBatch>, SchemaRef),
 }
@@ -108,6 +131,7 @@ pub enum Planned {
 #[derive(Clone)]
 pub struct SqlSession {
     context: SessionContext,
+    warehouse: Arc<Warehouse>,
     cut: CutOptions,
 }
 
@@ -135,14 +159,16 @@ impl SqlSession {
             .with_function_factory(Some(Arc::new(MacroFactory)));
         let context = tables::context(state);
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
-        Ok(Self { context, cut: CutOptions { range_sort: options.range_sort } })
+        let warehouse = Arc::new(Warehouse::new(options.warehouse, options.scratch));
+        Ok(Self { context, warehouse, cut: CutOptions { range_sort: options.range_sort } })
     }
 
     /// The same tables, views and variables, with what is planned by other options; its runtime and settings stay.
     pub fn with_options(&self, options: &SessionOptions) -> Result<Self, PlanError> {
         let state = self.context.state_ref();
         choose(state.write().config_mut().options_mut(), options)?;
-        Ok(Self { context: self.context.clone(), cut: CutOptions { range_sort: options.range_sort } })
+        let cut = CutOptions { range_sort: options.range_sort };
+        Ok(Self { context: self.context.clone(), warehouse: Arc::clone(&self.warehouse), cut })
     }
 
     /// The session of DataFusion underneath, to register tables of other kinds.
@@ -181,8 +207,10 @@ impl SqlSession {
         let plan = state.statement_to_plan(statement.inner().clone()).await?;
         depth::check_logical(&plan)?;
         match plan {
-            LogicalPlan::Dml(dml) => Err(PlanError::Unsupported(format!("{} of a table", dml.op))),
-            LogicalPlan::Copy(_) => Err(PlanError::Unsupported("COPY".into())),
+            LogicalPlan::Dml(dml) => self.change(&dml).await,
+            LogicalPlan::Copy(copy) => self.copy(&copy).await,
+            LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) => self.create_table(&create).await,
+            LogicalPlan::Ddl(DdlStatement::DropTable(drop)) => self.drop_table(drop).await,
             LogicalPlan::Analyze(analyze) => self.analyze(analyze).await,
             LogicalPlan::Explain(explain) => {
                 let stages = self.explain_stages(&explain.plan).await;
@@ -190,7 +218,11 @@ impl SqlSession {
             }
             LogicalPlan::Statement(Command::Execute(_)) => {
                 let prepared = self.context.execute_logical_plan(plan).await?;
-                self.query(&prepared.into_unoptimized_plan()).await
+                match prepared.into_unoptimized_plan() {
+                    LogicalPlan::Dml(dml) => self.change(&dml).await,
+                    LogicalPlan::Copy(copy) => self.copy(&copy).await,
+                    plan => self.query(&plan).await,
+                }
             }
             LogicalPlan::Ddl(DdlStatement::CreateExternalTable(mut table)) => {
                 self.take_options_of_table(&mut table)?;
@@ -241,11 +273,20 @@ impl SqlSession {
         pin(state.config_mut().options_mut());
         let physical = state.create_physical_plan(plan).await?;
         depth::check_physical(&physical)?;
+        if physical.is::<DataSinkExec>() {
+            // It would write where readers look, and nobody would commit it.
+            return Err(PlanError::Unsupported("a statement that writes inside of this one".into()));
+        }
         Ok((state, physical))
     }
 
     /// What EXPLAIN says of a plan's stages; the reason if it cannot be cut.
     async fn explain_stages(&self, plan: &LogicalPlan) -> String {
+        match self.explain_write(plan).await {
+            Ok(None) => {}
+            Ok(Some(stages)) => return stages,
+            Err(error) => return error.to_string(),
+        }
         match self.physical(plan).await {
             Ok((_, physical)) if local::reads_session(&physical) => "runs in the driver".into(),
             Ok((state, physical)) => match cut(&physical, &table_names(plan), &state.task_ctx(), self.cut) {

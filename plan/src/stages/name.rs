@@ -2,6 +2,7 @@
 
 use crate::{
     exchange::{ExchangeReaderExec, RangeSampleExec},
+    sink::SinkExec,
     tpch::TpchScanExec,
 };
 use datafusion::{
@@ -86,6 +87,9 @@ fn operator(plan: &Arc<dyn ExecutionPlan>, tables: &TableNames) -> Option<String
     }
     if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         return Some(join_name(join.join_type).into());
+    }
+    if let Some(sink) = plan.downcast_ref::<SinkExec>() {
+        return Some(format!("write {}", sink.spec().suffix.trim_start_matches('.')));
     }
     if let Some(sort) = plan.downcast_ref::<SortExec>() {
         return Some(sort.fetch().map_or_else(|| "sort".into(), |n| format!("top {n}")));

@@ -7,6 +7,7 @@
 
 use crate::{
     exchange::{ExchangeReaderExec, RangeSampleExec},
+    sink::SinkExec,
     tpch::TpchScanExec,
 };
 use arrow::datatypes::SchemaRef;
@@ -110,6 +111,7 @@ impl Shape {
             || node.is::<AsyncFuncExec>()
             || node.is::<BufferExec>()
             || node.is::<RangeSampleExec>()
+            || node.is::<SinkExec>()
             || node.is::<SortMergeJoinExec>();
         if aligned { Self::Aligned } else { Self::Whole }
     }
@@ -149,6 +151,10 @@ pub(crate) fn specialise(plan: &Arc<dyn ExecutionPlan>, p: usize) -> Result<Arc<
         return Ok(Arc::clone(plan));
     }
     let children = plan.children();
+    if let (Some(sink), [input]) = (plan.downcast_ref::<SinkExec>(), &children[..]) {
+        // Its files are called after the partition.
+        return Ok(Arc::new(sink.keep_partition(specialise(input, p)?, p)?));
+    }
     let new = match (Shape::of(plan.as_ref()), &children[..]) {
         (Shape::Leaf, []) => return keep_partition(plan, p),
         (Shape::Union, _) => return branch(&children, p),

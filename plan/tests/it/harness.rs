@@ -11,8 +11,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{StreamExt, future::try_join_all, stream, stream::BoxStream};
 use hearth_core::{Determinism, Payload, StageGraph, conf::RangeSort, messages::task::TaskFailure};
 use hearth_plan::{
-    BlockSource, DecodedPayload, Maps, Piece, PlanError, Planned, Selection, SessionOptions, SqlSession, TaskEnv,
-    TaskEnvOptions, run_task,
+    BegunWrite, BlockSource, DecodedPayload, Manifest, Maps, Piece, PlanError, Planned, Selection, SessionOptions,
+    SqlSession, TaskEnv, TaskEnvOptions, run_task,
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -181,6 +181,22 @@ pub(crate) async fn local(session: &SqlSession, sql: &str) -> Vec<String> {
         Planned::Local(batches, _) => rows(&batches),
         other => panic!("{sql} is for executors: {other:?}"),
     }
+}
+
+/// A write that was begun, and its stages.
+pub(crate) async fn begin(session: &SqlSession, sql: &str) -> (StageGraph, BegunWrite) {
+    match session.plan(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")) {
+        Planned::Write { graph, write, .. } => (graph, write.begin().await.unwrap()),
+        other => panic!("{sql} writes nothing: {other:?}"),
+    }
+}
+
+/// Runs a write through stages, tasks and the commit. Gives the number of rows.
+pub(crate) async fn write(session: &SqlSession, sql: &str) -> Result<u64, String> {
+    let (graph, begun) = begin(session, sql).await;
+    let batches = run(&graph, &env()).await.map_err(|e| e.to_string())?;
+    let manifests = batches.iter().flat_map(|batch| Manifest::read(batch).unwrap()).collect();
+    begun.commit(manifests).await.map_err(|e| e.to_string())
 }
 
 pub(crate) async fn refused(session: &SqlSession, sql: &str) -> PlanError {

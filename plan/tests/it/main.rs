@@ -17,3 +17,4 @@ mod session;
 mod shapes;
 mod sources;
 mod tpch;
+mod writes;

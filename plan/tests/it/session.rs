@@ -1,7 +1,9 @@
 //! Statements that run in the driver, and errors with their place.
 
-use crate::harness::{graph, local, query, refused, session, session_over, sorted, write_tables};
+use crate::harness::{graph, local, query, refused, session, session_over, sorted, write, write_tables};
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use hearth_plan::PlanError;
+use std::sync::Arc;
 
 #[tokio::test]
 async fn catalogue_statements_run_in_the_driver() {
@@ -19,7 +21,7 @@ async fn catalogue_statements_run_in_the_driver() {
     // Amounts are i % 97 / 4 over 0..1200: of each 97 the last 16, twelve times.
     local(&session, "create view big as select * from orders where amount > 20").await;
     assert_eq!(query(&session, "select count(*) from big").await, ["192"]);
-    local(&session, "create table kept as select n from events where n < 4").await;
+    write(&session, "create table kept as select n from events where n < 4").await.unwrap();
     assert_eq!(sorted(query(&session, "select n from kept").await), ["0", "1", "2", "3"]);
     let path = dir.path().join("events.json");
     local(&session, &format!("create external table again stored as json location '{}'", path.display())).await;
@@ -80,8 +82,8 @@ async fn what_a_window_would_lose_is_refused() {
 #[tokio::test]
 async fn what_is_not_supported_says_so() {
     let session = session(2);
-    local(&session, "create table t (a int)").await;
-    for sql in ["insert into t values (1)", "copy t to '/tmp/never.csv'", "delete from t"] {
+    local(&session, "create view t as select 1 as a").await;
+    for sql in ["delete from t", "update t set a = 2"] {
         let error = refused(&session, sql).await;
         assert!(matches!(error, PlanError::Unsupported(_)), "{sql}: {error:?}");
         assert!(error.to_string().ends_with("is not supported yet"), "{sql}: {error}");
@@ -111,7 +113,10 @@ async fn errors_tell_where_and_what_instead() {
 #[tokio::test]
 async fn a_table_too_large_for_a_message_is_refused() {
     let session = session(2);
-    local(&session, "create table large as select repeat('x', 1000) || value from generate_series(1, 20000)").await;
+    let large: ArrayRef =
+        Arc::new(StringArray::from_iter_values((0..20_000).map(|n| "x".repeat(1000) + &n.to_string())));
+    let large = RecordBatch::try_from_iter([("s", large)]).unwrap();
+    session.context().register_batch("large", large).unwrap();
     let error = refused(&session, "select * from large").await;
     assert!(matches!(error, PlanError::TooLarge { .. }), "{error:?}");
 }

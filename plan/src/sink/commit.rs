@@ -1,0 +1,451 @@
+//! The driver's side of a write: before its tasks, and after them.
+
+use super::{
+    Kind, Manifest, Target, WriteError,
+    local::sync_dir,
+    manifest::StagedFile,
+    target::{FILE_EXISTS, FOLDER_EXISTS},
+};
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+use tokio::task::spawn_blocking;
+
+/// In a folder when all of a write is.
+const SUCCESS: &str = "_SUCCESS";
+/// Tries to make a folder, or to remove one, while others do the opposite. Each needs somebody else to come in between.
+const TRIES: usize = 10;
+
+/// What follows when the rows are visible: the table that they are.
+type Then = Box<dyn FnOnce() -> Result<(), String> + Send>;
+
+/// A write that is planned. Nothing has happened yet.
+pub struct Write {
+    target: Target,
+    /// Its name, which no other has.
+    write: String,
+    then: Option<Then>,
+}
+
+impl fmt::Debug for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Write").field("target", &self.target).field("write", &self.write).finish_non_exhaustive()
+    }
+}
+
+impl Write {
+    pub(crate) fn new(target: Target, write: String) -> Self {
+        Self { target, write, then: None }
+    }
+
+    /// The same; `then` follows the commit.
+    #[must_use]
+    pub(crate) fn then(mut self, then: impl FnOnce() -> Result<(), String> + Send + 'static) -> Self {
+        self.then = Some(Box::new(then));
+        self
+    }
+
+    /// Where it goes, for people.
+    pub fn target(&self) -> &Path {
+        &self.target.path
+    }
+
+    /// Makes the folder that its tasks write into. To be called on a tokio runtime, before they start.
+    pub async fn begin(self) -> Result<BegunWrite, WriteError> {
+        blocking(move || self.begin_now()).await
+    }
+
+    fn begin_now(self) -> Result<BegunWrite, WriteError> {
+        let Self { target, write, then } = self;
+        if let Some(what) = target.obstacle() {
+            return Err(WriteError::Exists { path: target.path, what });
+        }
+        let staging = target.staging(&write);
+        let missing = staging.ancestors().skip(1).take_while(|dir| dir.symlink_metadata().is_err());
+        let made = missing.last().map(Path::to_owned);
+        // Made before it is tried, so that what is made in part goes when this fails.
+        let begun = BegunWrite { target, staging, made, then, over: false };
+        let make = || fs::create_dir_all(&begun.staging);
+        // Another write that ends removes `_temporary` when it is empty.
+        let mut done = make();
+        for _ in 1..TRIES {
+            if !matches!(&done, Err(e) if e.kind() == io::ErrorKind::NotFound) {
+                break;
+            }
+            done = make();
+        }
+        done.map_err(WriteError::io("make the folder", &begun.staging))?;
+        Ok(begun)
+    }
+}
+
+/// A write whose tasks may run. Dropping it undoes it, which removes folders and so may block for a moment;
+/// [`BegunWrite::undo`] does so elsewhere.
+pub struct BegunWrite {
+    target: Target,
+    staging: PathBuf,
+    /// The uppermost folder that was made for it.
+    made: Option<PathBuf>,
+    then: Option<Then>,
+    /// Committed: there is nothing to undo.
+    over: bool,
+}
+
+impl fmt::Debug for BegunWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BegunWrite")
+            .field("target", &self.target)
+            .field("staging", &self.staging)
+            .finish_non_exhaustive()
+    }
+}
+
+impl BegunWrite {
+    /// Makes all of it visible; gives the number of rows. `manifests` has those of each partition once. Once begun it
+    /// goes on, even if what is returned is dropped. On an error nothing is visible.
+    pub async fn commit(self, manifests: Vec<Manifest>) -> Result<u64, WriteError> {
+        blocking(move || self.commit_now(manifests)).await
+    }
+
+    /// Removes everything of it.
+    pub async fn undo(self) {
+        // Only a panic could be the error, which has been told.
+        let _ = spawn_blocking(move || drop(self)).await;
+    }
+
+    fn commit_now(mut self, manifests: Vec<Manifest>) -> Result<u64, WriteError> {
+        let rows = manifests.iter().map(|m| m.rows).sum();
+        let mut files: Vec<_> = manifests.into_iter().flat_map(|m| m.files).collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        if let Some([twice, _]) = files.windows(2).find(|pair| pair[0].path == pair[1].path) {
+            return Err(WriteError::Malformed(format!("{} comes twice", twice.path)));
+        }
+        match self.target.kind {
+            Kind::File => self.commit_file(&files)?,
+            Kind::NewFolder => self.commit_new(&files)?,
+            Kind::Append => self.append(&files)?,
+        }
+        self.over = true;
+        if let Some(then) = self.then.take() {
+            then().map_err(|message| WriteError::Table { path: self.target.path.clone(), message })?;
+        }
+        Ok(rows)
+    }
+
+    fn commit_file(&self, files: &[StagedFile]) -> Result<(), WriteError> {
+        let [file] = files else {
+            return Err(WriteError::Malformed(format!("{} files where one is expected", files.len())));
+        };
+        let path = &self.target.path;
+        rename_new(&self.staging.join(&file.staged), path).map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => WriteError::Exists { path: path.clone(), what: FILE_EXISTS },
+            _ => WriteError::io("write", path)(e),
+        })?;
+        sync_parent(path)
+    }
+
+    /// Everything is put together out of sight, and one rename shows it.
+    fn commit_new(&self, files: &[StagedFile]) -> Result<(), WriteError> {
+        let ready = self.staging.join("ready");
+        let mut folders = Folders::default();
+        folders.make(&ready)?;
+        for file in files {
+            self.place(file, &ready, &mut folders)?;
+        }
+        mark(&ready)?;
+        folders.sync()?;
+        let path = &self.target.path;
+        // Renames onto a folder that is empty, too, and onto nothing else.
+        fs::rename(&ready, path).map_err(|e| match e.kind() {
+            io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => {
+                WriteError::Exists { path: path.clone(), what: FOLDER_EXISTS }
+            }
+            _ => WriteError::io("write", path)(e),
+        })?;
+        sync_parent(path)
+    }
+
+    fn append(&self, files: &[StagedFile]) -> Result<(), WriteError> {
+        let mut folders = Folders::default();
+        folders.touched.insert(self.target.path.clone());
+        let mut placed = Vec::with_capacity(files.len());
+        let mut place_all = || {
+            for file in files {
+                placed.push(self.place(file, &self.target.path, &mut folders)?);
+            }
+            folders.sync()?;
+            mark(&self.target.path)?;
+            sync_dir(&self.target.path).map_err(WriteError::io("write", &self.target.path))
+        };
+        let done = place_all();
+        if done.is_err() {
+            // Readers may have seen them by now; none of them will from here on.
+            placed.iter().for_each(|path| warn("take back", path, fs::remove_file(path)));
+            folders.remove_empty();
+        }
+        done
+    }
+
+    /// Gives a file its name.
+    fn place(&self, file: &StagedFile, below: &Path, folders: &mut Folders) -> Result<PathBuf, WriteError> {
+        let path = below.join(&file.path);
+        if let Some(folder) = path.parent() {
+            folders.make(folder)?;
+        }
+        rename_new(&self.staging.join(&file.staged), &path).map_err(WriteError::io("write", &path))?;
+        Ok(path)
+    }
+
+    /// Removes what is left of it in the staging folder, and, if it was not committed, the folders made for it.
+    fn clear(&self) {
+        // Under another name first: tasks that still run find nothing to write into.
+        let gone = self.staging.with_extension("gone");
+        let mut done = fs::rename(&self.staging, &gone);
+        for _ in 0..TRIES {
+            if done.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+                break;
+            }
+            // A file that was being made may still come into a folder that is being removed.
+            done = fs::remove_dir_all(&gone);
+            if done.is_ok() {
+                break;
+            }
+        }
+        if done.as_ref().is_err_and(|e| e.kind() != io::ErrorKind::NotFound) {
+            warn("remove", &gone, done);
+        }
+        let temporary = self.target.temporary();
+        let made = self.made.as_deref().filter(|_| !self.over).unwrap_or(&temporary);
+        for dir in self.staging.ancestors().skip(1).take_while(|dir| dir.starts_with(made)) {
+            // Not empty: others write there, or it is the target.
+            if fs::remove_dir(dir).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+impl Drop for BegunWrite {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Folders that files were put into.
+#[derive(Default)]
+struct Folders {
+    touched: BTreeSet<PathBuf>,
+    made: Vec<PathBuf>,
+}
+
+impl Folders {
+    /// Makes a folder, unless it is there.
+    fn make(&mut self, folder: &Path) -> Result<(), WriteError> {
+        if self.touched.contains(folder) {
+            return Ok(());
+        }
+        let missing: Vec<_> = folder.ancestors().take_while(|dir| !dir.exists()).map(Path::to_owned).collect();
+        fs::create_dir_all(folder).map_err(WriteError::io("make the folder", folder))?;
+        // The name of a new folder is in the one above it.
+        self.touched.extend(missing.iter().filter_map(|dir| dir.parent()).map(Path::to_owned));
+        self.made.extend(missing.into_iter().rev());
+        self.touched.insert(folder.to_owned());
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), WriteError> {
+        self.touched.iter().try_for_each(|dir| sync_dir(dir).map_err(WriteError::io("write", dir)))
+    }
+
+    fn remove_empty(&self) {
+        // Not empty: another write uses it by now.
+        self.made.iter().rev().for_each(|dir| drop(fs::remove_dir(dir)));
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, WriteError> + Send + 'static,
+) -> Result<T, WriteError> {
+    spawn_blocking(work).await.unwrap_or_else(|e| Err(WriteError::Internal(format!("a write broke off: {e}"))))
+}
+
+/// Says that a folder has all that belongs to it.
+fn mark(folder: &Path) -> Result<(), WriteError> {
+    let path = folder.join(SUCCESS);
+    File::create(&path).and_then(|file| file.sync_all()).map_err(WriteError::io("write", &path))
+}
+
+fn sync_parent(path: &Path) -> Result<(), WriteError> {
+    path.parent().map_or(Ok(()), |parent| sync_dir(parent).map_err(WriteError::io("write", parent)))
+}
+
+/// Renames to a name that nothing has.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Network file systems often have no such rename; links they have.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        done => Ok(done?),
+    }
+}
+
+fn warn(what: &str, path: &Path, done: io::Result<()>) {
+    if let Err(e) = done {
+        tracing::warn!("cannot {what} {}: {e}", path.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixture {
+        dir: tempfile::TempDir,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            Self { dir: tempfile::tempdir().unwrap() }
+        }
+
+        fn begin(&self, path: &str, kind: Kind, write: &str) -> Result<BegunWrite, WriteError> {
+            let target = Target { path: self.dir.path().join(path), kind };
+            Write::new(target, write.into()).begin_now()
+        }
+
+        /// What lies in the directory, folders with a `/`.
+        fn all(&self) -> Vec<String> {
+            fn walk(dir: &Path, base: &Path, found: &mut Vec<String>) {
+                for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+                    let name = entry.path().strip_prefix(base).unwrap().to_str().unwrap().to_owned();
+                    if entry.path().is_dir() {
+                        found.push(name + "/");
+                        walk(&entry.path(), base, found);
+                    } else {
+                        found.push(name);
+                    }
+                }
+            }
+            let mut found = Vec::new();
+            walk(self.dir.path(), self.dir.path(), &mut found);
+            found.sort();
+            found
+        }
+    }
+
+    /// As a task leaves it: each file has its own path as its content.
+    fn leave(begun: &BegunWrite, paths: &[&str]) -> Manifest {
+        let folder = tempfile::Builder::new().prefix("00000-").tempdir_in(&begun.staging).unwrap().keep();
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        let file = |(n, path): (usize, &&str)| {
+            fs::write(folder.join(n.to_string()), path).unwrap();
+            StagedFile { path: (*path).to_owned(), staged: format!("{name}/{n}"), bytes: path.len() as u64 }
+        };
+        Manifest { rows: 3, files: paths.iter().enumerate().map(file).collect() }
+    }
+
+    #[test]
+    fn a_new_folder_appears_whole() {
+        let fixture = Fixture::new();
+        let begun = fixture.begin("new/out", Kind::NewFolder, "w").unwrap();
+        let manifests = vec![leave(&begun, &["part-0", "k=1/part-0"]), leave(&begun, &["k=1/part-1"])];
+        leave(&begun, &["of an attempt that nobody took"]);
+        assert!(fixture.all().iter().all(|p| p == "new/" || p.starts_with("new/_temporary/")), "{:?}", fixture.all());
+        assert_eq!(begun.commit_now(manifests).unwrap(), 6);
+        let expected = [
+            "new/",
+            "new/out/",
+            "new/out/_SUCCESS",
+            "new/out/k=1/",
+            "new/out/k=1/part-0",
+            "new/out/k=1/part-1",
+            "new/out/part-0",
+        ];
+        assert_eq!(fixture.all(), expected);
+        assert_eq!(fs::read_to_string(fixture.dir.path().join("new/out/k=1/part-1")).unwrap(), "k=1/part-1");
+        let error = fixture.begin("new/out", Kind::NewFolder, "w2").unwrap_err();
+        assert!(matches!(error, WriteError::Exists { .. }), "{error}");
+        assert_eq!(fixture.all(), expected);
+    }
+
+    #[test]
+    fn an_empty_folder_is_as_good_as_none() {
+        let fixture = Fixture::new();
+        fs::create_dir(fixture.dir.path().join("out")).unwrap();
+        let begun = fixture.begin("out", Kind::NewFolder, "w").unwrap();
+        let manifest = leave(&begun, &["part-0"]);
+        begun.commit_now(vec![manifest]).unwrap();
+        assert_eq!(fixture.all(), ["out/", "out/_SUCCESS", "out/part-0"]);
+    }
+
+    #[test]
+    fn of_two_writers_one_succeeds() {
+        for (kind, expected) in
+            [(Kind::NewFolder, &["out/", "out/_SUCCESS", "out/x.csv"][..]), (Kind::File, &["out"][..])]
+        {
+            let fixture = Fixture::new();
+            let (first, second) =
+                (fixture.begin("out", kind, "w1").unwrap(), fixture.begin("out", kind, "w2").unwrap());
+            let (one, two) = (leave(&first, &["x.csv"]), leave(&second, &["x.csv"]));
+            second.commit_now(vec![two]).unwrap();
+            let error = first.commit_now(vec![one]).unwrap_err();
+            assert!(matches!(error, WriteError::Exists { .. }), "{error}");
+            assert_eq!(fixture.all(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_undone_leaves_nothing() {
+        for kind in [Kind::NewFolder, Kind::File, Kind::Append] {
+            let fixture = Fixture::new();
+            let begun = fixture.begin("a/b/out", kind, "w").unwrap();
+            leave(&begun, &["x"]);
+            drop(begun);
+            assert_eq!(fixture.all(), [""; 0], "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn writers_of_one_folder_leave_one_another_alone() {
+        let fixture = Fixture::new();
+        fs::create_dir(fixture.dir.path().join("t")).unwrap();
+        let first = fixture.begin("t", Kind::Append, "w1").unwrap();
+        let second = fixture.begin("t", Kind::Append, "w2").unwrap();
+        let manifest = leave(&first, &["part-0-w1", "k=1/part-0-w1"]);
+        drop(second);
+        first.commit_now(vec![manifest]).unwrap();
+        assert_eq!(fixture.all(), ["t/", "t/_SUCCESS", "t/k=1/", "t/k=1/part-0-w1", "t/part-0-w1"]);
+    }
+
+    #[test]
+    fn an_append_that_fails_half_way_is_taken_back() {
+        let fixture = Fixture::new();
+        fs::create_dir(fixture.dir.path().join("t")).unwrap();
+        fs::write(fixture.dir.path().join("t/old"), "").unwrap();
+        let begun = fixture.begin("t", Kind::Append, "w").unwrap();
+        let mut manifest = leave(&begun, &["k=1/part-0", "part-1", "part-2"]);
+        manifest.files[2].staged = "nowhere/0".into();
+        let error = begun.commit_now(vec![manifest]).unwrap_err().to_string();
+        assert!(error.contains("t/part-2") && error.contains("No such file"), "{error}");
+        assert_eq!(fixture.all(), ["t/", "t/old"]);
+    }
+
+    #[test]
+    fn one_name_twice_is_refused() {
+        let fixture = Fixture::new();
+        let begun = fixture.begin("out", Kind::NewFolder, "w").unwrap();
+        let manifests = vec![leave(&begun, &["x"]), leave(&begun, &["x"])];
+        assert!(matches!(begun.commit_now(manifests), Err(WriteError::Malformed(_))));
+        assert_eq!(fixture.all(), [""; 0]);
+    }
+}
