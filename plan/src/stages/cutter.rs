@@ -225,7 +225,7 @@ impl Cutter<'_> {
         let decoded = DecodedPayload::decode(&payload).map_err(undecodable)?;
         decoded.plan(self.context)?;
         let inputs = edges;
-        self.stages.push(StageNode { name, tasks, inputs, output_partitions, payload, determinism });
+        self.stages.push(StageNode { name, tasks, slots: 1, inputs, output_partitions, payload, determinism });
         Ok(self.stages.len() - 1)
     }
 }

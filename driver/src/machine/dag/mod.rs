@@ -118,6 +118,7 @@ impl DagScheduler {
                 job: id,
                 name: node.name,
                 tasks: node.tasks,
+                slots: node.slots,
                 inputs,
                 target,
                 payload,
@@ -178,6 +179,7 @@ impl DagScheduler {
             inputs: stage.inputs.iter().map(|input| input.shuffle).collect(),
             target: stage.target,
             payload: stage.payload,
+            slots: stage.slots,
             partitions: missing,
         }));
     }

@@ -8,6 +8,7 @@ mod failures;
 mod jobs;
 mod losses;
 mod master;
+mod slots;
 
 use super::{Answer, Driver, DriverOptions, Effect, Event, JobNews};
 use hearth_core::{
@@ -222,6 +223,7 @@ pub(super) fn stage(tasks: u32, from: &[usize]) -> StageNode {
     StageNode {
         name: format!("{tasks} tasks of {from:?}"),
         tasks,
+        slots: 1,
         inputs: from.iter().map(|&from| Edge { from, exchange: Exchange::Hash }).collect(),
         output_partitions: 2,
         payload: Payload::new(format!("{tasks} {from:?}")),
