@@ -10,6 +10,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`session`] | SQL text and tables to a plan: [`SqlSession`] |
+//! | [`optimize`] | what DataFusion's optimizer does not know: broadcasts, splits of scans, partitions by size |
 //! | [`stages`] | a physical plan cut into a `StageGraph` |
 //! | [`payload`] | what the tasks of one stage compute, as bytes |
 //! | [`exchange`] | the operator that reads what other stages wrote, and where it reads from: [`BlockSource`] |
@@ -27,6 +28,7 @@ mod error;
 pub mod exchange;
 pub mod failure;
 pub mod format;
+pub mod optimize;
 pub mod payload;
 pub mod session;
 pub mod stages;
@@ -36,6 +38,7 @@ pub mod tpch;
 pub use error::PlanError;
 pub use exchange::{BlockSource, Maps, Selection, decode_result};
 pub use failure::failure_of;
+pub use optimize::ScanSplit;
 pub use payload::DecodedPayload;
 pub use session::{Planned, SessionOptions, SqlSession, Statement};
 pub use task::{Chunk, TaskEnv, TaskEnvOptions, TaskRun, run_task};

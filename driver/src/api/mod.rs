@@ -26,4 +26,4 @@ mod tests;
 
 pub use error::QueryError;
 pub use query::QueryRun;
-pub use session::{Session, SessionOptions};
+pub use session::{Capacity, Session, SessionOptions};

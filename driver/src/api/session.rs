@@ -3,8 +3,11 @@
 use super::{QueryError, QueryRun, results::Reader};
 use crate::shell::DriverHandle;
 use hearth_blocks::FetchOptions;
-use hearth_core::conf::{Conf, ShufflePartitions, keys};
-use hearth_plan::{PlanError, Planned, SqlSession, Statement};
+use hearth_core::{
+    conf::{Conf, Fuse, ShufflePartitions, keys},
+    memory::pool_bytes,
+};
+use hearth_plan::{PlanError, Planned, ScanSplit, SqlSession, Statement};
 use std::{path::Path, sync::Arc};
 
 /// How a session plans and reads.
@@ -29,20 +32,53 @@ impl Default for SessionOptions {
     }
 }
 
+/// What is known of the executors that an application will have, when its session begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Tasks that may run at once.
+    pub slots: u32,
+    /// Slots of the largest executor.
+    pub executor_slots: u32,
+    /// Memory of an executor, in MiB.
+    pub executor_memory_mib: u64,
+    /// Whether that executor is the only one, and stays it.
+    pub alone: bool,
+}
+
+/// What one join may build, as a part of what a task may hold: a stage can have several joins, and estimates are rough.
+const BUILD_SHARE: u64 = 4;
+
+impl Capacity {
+    /// Bytes that one partition of a shuffle should have at most.
+    fn partition_bytes(self) -> u64 {
+        let pool = pool_bytes(self.executor_memory_mib) as u64;
+        (pool / u64::from(self.executor_slots.max(1)) / BUILD_SHARE).max(1)
+    }
+}
+
 /// Partitions of a shuffle when nobody says how many and the slots are unknown.
 const AUTO_PARTITIONS: u32 = 8;
 
 impl SessionOptions {
-    /// As configured. `slots` is how many tasks may run at once, when that is known: `spark.sql.shuffle.partitions=auto`
-    /// gives each one partition.
-    pub fn from_conf(conf: &Conf, slots: Option<u32>) -> Self {
-        let partitions = match conf.get(&keys::SQL_SHUFFLE_PARTITIONS) {
-            ShufflePartitions::Fixed(partitions) => partitions,
-            ShufflePartitions::Auto => slots.or_else(|| conf.get(&keys::CORES_MAX)).unwrap_or(AUTO_PARTITIONS),
+    /// As configured. With `spark.sql.shuffle.partitions=auto`, what is known of the executors says how many partitions
+    /// there are: one for each slot, and more where one would not fit into a task's memory.
+    pub fn from_conf(conf: &Conf, capacity: Option<Capacity>) -> Self {
+        let slots = || capacity.map(|c| c.slots).or_else(|| conf.get(&keys::CORES_MAX)).unwrap_or(AUTO_PARTITIONS);
+        let (partitions, partition_bytes) = match conf.get(&keys::SQL_SHUFFLE_PARTITIONS) {
+            ShufflePartitions::Fixed(partitions) => (partitions, None),
+            ShufflePartitions::Auto => (slots(), capacity.map(Capacity::partition_bytes)),
         };
+        let alone = capacity.filter(|c| c.alone && conf.get(&keys::SQL_FUSE) == Fuse::Auto);
         Self {
             plan: hearth_plan::SessionOptions {
                 partitions: usize::try_from(partitions.max(1)).unwrap_or(usize::MAX),
+                partition_bytes,
+                fuse: alone.map(|c| c.executor_slots),
+                broadcast_bytes: conf.get(&keys::SQL_AUTO_BROADCAST_JOIN_THRESHOLD),
+                scans: ScanSplit {
+                    max_partition_bytes: conf.get(&keys::SQL_FILES_MAX_PARTITION_BYTES),
+                    open_cost_bytes: conf.get(&keys::SQL_FILES_OPEN_COST),
+                },
                 batch_size: usize::try_from(conf.get(&keys::SQL_BATCH_SIZE)).unwrap_or(usize::MAX),
                 ..hearth_plan::SessionOptions::default()
             },

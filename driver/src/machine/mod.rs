@@ -419,7 +419,8 @@ impl Machine for Driver {
         assert!(self.over.is_none() || !self.dag.has_open_jobs(), "a job is open in an application that is over");
         let slots = self.executors.free_slots().iter().any(|free| free.slots > 0);
         for job in self.dag.open_jobs() {
-            let moves = self.tasks.runs(job) || self.dag.is_held(job) || self.tasks.waits_for_others(job, &self.executors);
+            let moves =
+                self.tasks.runs(job) || self.dag.is_held(job) || self.tasks.waits_for_others(job, &self.executors);
             assert!(moves || !slots, "job {job} is open, there are free slots, and nothing of it will ever happen");
         }
         for job in self.dag.closing() {

@@ -8,13 +8,15 @@
 //! What holds:
 //! - Statements are parsed and planned on threads of their own, with stacks for the deepest that is let through.
 //! - Catalogue statements (SHOW, DESCRIBE, SET, CREATE …, EXPLAIN) run here, and change this session only.
-//! - Whatever a user sets, `pin` keeps the settings that plans of several processes rely on.
+//! - Whatever a user sets, `pin` keeps the settings that plans for executors rely on.
 //! - A file that is missing, empty, cut off or of another format is named when its table is registered, not when a task
 //!   stumbles over it.
 
 mod apart;
 mod local;
 mod nesting;
+mod physical;
+mod pin;
 mod statement;
 mod tables;
 
@@ -22,16 +24,13 @@ pub use statement::Statement;
 
 use crate::{
     PlanError, depth,
-    stages::{StageText, TableNames, cut},
+    optimize::{self, Rule, ScanSplit},
     tpch,
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
-    common::{config::ConfigOptions, tree_node::TreeNodeRecursion},
-    datasource::{listing::ListingTable, source_as_provider},
-    execution::{SessionStateBuilder, runtime_env::RuntimeEnv, session_state::SessionState},
+    execution::{SessionStateBuilder, runtime_env::RuntimeEnv},
     logical_expr::{LogicalPlan, Statement as Command},
-    physical_plan::ExecutionPlan,
     prelude::{SessionConfig, SessionContext},
 };
 use hearth_core::StageGraph;
@@ -40,8 +39,17 @@ use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc};
 /// How a session plans.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
-    /// Partitions of a shuffle, and of a scan at most.
+    /// Partitions of a shuffle, and the least of a large scan.
     pub partitions: usize,
+    /// Bytes that one partition of a shuffle should have at most, by estimate: where the plan's statistics say that it
+    /// would have more, there are more partitions. `None` is as many as `partitions`, whatever the size.
+    pub partition_bytes: Option<u64>,
+    /// The slots of the only executor there is, where queries run as one task in all of them; `None` cuts them into stages.
+    pub fuse: Option<u32>,
+    /// The largest build side of a join, by estimate, that every task gets whole; `None` is none.
+    pub broadcast_bytes: Option<u64>,
+    /// How large scans are split.
+    pub scans: ScanSplit,
     /// Rows of a batch.
     pub batch_size: usize,
     /// What statements that run in the driver may use; DataFusion's default when not given.
@@ -51,9 +59,19 @@ pub struct SessionOptions {
 }
 
 impl Default for SessionOptions {
-    /// 8 partitions, so that a few executors of a few cores are busy, and DataFusion's 8,192 rows.
+    /// 8 partitions, so that a few executors of a few cores are busy, DataFusion's 8,192 rows, and Spark's figures for the
+    /// rest.
     fn default() -> Self {
-        Self { partitions: 8, batch_size: 8192, runtime: None, settings: BTreeMap::new() }
+        Self {
+            partitions: 8,
+            partition_bytes: None,
+            fuse: None,
+            broadcast_bytes: Some(10 << 20),
+            scans: ScanSplit::default(),
+            batch_size: 8192,
+            runtime: None,
+            settings: BTreeMap::new(),
+        }
     }
 }
 
@@ -77,6 +95,10 @@ pub enum Planned {
 #[derive(Clone)]
 pub struct SqlSession {
     context: SessionContext,
+    fuse: Option<u32>,
+    partition_bytes: Option<u64>,
+    /// How a plan that will be cut is optimized.
+    rules: Arc<[Rule]>,
 }
 
 impl SqlSession {
@@ -93,14 +115,14 @@ impl SqlSession {
         settings.set("datafusion.execution.batch_size", &batch_size.to_string())?;
         settings.catalog.information_schema = true;
         settings.sql_parser.collect_spans = true;
-        pin(settings);
         let mut state = SessionStateBuilder::new().with_config(config).with_default_features();
         if let Some(runtime) = options.runtime {
             state = state.with_runtime_env(runtime);
         }
         let context = SessionContext::new_with_state(state.build());
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
-        Ok(Self { context })
+        let rules = optimize::rules(options.broadcast_bytes, options.scans).into();
+        Ok(Self { context, fuse: options.fuse, partition_bytes: options.partition_bytes, rules })
     }
 
     /// The session of DataFusion underneath, to register tables of other kinds.
@@ -152,88 +174,10 @@ impl SqlSession {
             plan => self.query(&plan).await,
         }
     }
-
-    /// Cuts a query, or runs it here if it asks about this session.
-    async fn query(&self, plan: &LogicalPlan) -> Result<Planned, PlanError> {
-        let (state, physical) = self.physical(plan).await?;
-        if local::reads_session(&physical) {
-            return self.run_physical_here(physical).await;
-        }
-        let (graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx())?;
-        Ok(Planned::Query { graph, schema: physical.schema(), explain: render(&texts) })
-    }
-
-    async fn physical(&self, plan: &LogicalPlan) -> Result<(SessionState, Arc<dyn ExecutionPlan>), PlanError> {
-        let mut state = self.context.state();
-        pin(state.config_mut().options_mut());
-        let physical = state.create_physical_plan(plan).await?;
-        depth::check_physical(&physical)?;
-        Ok((state, physical))
-    }
-
-    /// What EXPLAIN says of a plan's stages; the reason if it cannot be cut.
-    async fn explain_stages(&self, plan: &LogicalPlan) -> String {
-        match self.physical(plan).await {
-            Ok((_, physical)) if local::reads_session(&physical) => "runs in the driver".into(),
-            Ok((state, physical)) => match cut(&physical, &table_names(plan), &state.task_ctx()) {
-                Ok((_, texts)) => render(&texts),
-                Err(error) => error.to_string(),
-            },
-            Err(error) => error.to_string(),
-        }
-    }
 }
 
 impl fmt::Debug for SqlSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqlSession").field("id", &self.context.session_id()).finish_non_exhaustive()
     }
-}
-
-/// The settings that plans of several processes rely on.
-fn pin(settings: &mut ConfigOptions) {
-    let optimizer = &mut settings.optimizer;
-    // Only exchanges that change where rows belong are worth a stage; tasks are what spreads work.
-    optimizer.enable_round_robin_repartition = false;
-    optimizer.repartition_file_scans = true;
-    // A filter that is filled while the query runs does not reach scans in other processes.
-    optimizer.enable_dynamic_filter_pushdown = false;
-    optimizer.enable_topk_dynamic_filter_pushdown = false;
-    optimizer.enable_join_dynamic_filter_pushdown = false;
-    optimizer.enable_aggregate_dynamic_filter_pushdown = false;
-    // A build side that is collected although it could be partitioned is read by every task. From estimates alone that is
-    // too bold.
-    optimizer.hash_join_single_partition_threshold = 0;
-    optimizer.hash_join_single_partition_threshold_rows = 0;
-    // An interleave wants to see the hash partitioning of its inputs, which readers do not show.
-    optimizer.prefer_existing_union = true;
-    // Both plan operators that have no form in which they could travel.
-    optimizer.enable_piecewise_merge_join = false;
-    optimizer.enable_window_topn = false;
-    // Subqueries that give several rows must fail, which only the operator checks.
-    optimizer.enable_physical_uncorrelated_scalar_subquery = true;
-    // Tasks are the partitions of several plan instances: there is nobody to steal from.
-    settings.execution.enable_file_stream_work_stealing = false;
-}
-
-/// The tables of files that a plan scans.
-fn table_names(plan: &LogicalPlan) -> TableNames {
-    let mut names = TableNames::default();
-    // The closure never fails.
-    let _ = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Ok(provider) = source_as_provider(&scan.source)
-            && let Some(listing) = provider.downcast_ref::<ListingTable>()
-        {
-            for path in listing.table_paths() {
-                names.insert(path.prefix().as_ref(), scan.table_name.table());
-            }
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    names
-}
-
-fn render(texts: &[StageText]) -> String {
-    texts.iter().rev().map(|t| format!("{}\n{}", t.title, t.plan)).collect::<Vec<_>>().join("\n")
 }

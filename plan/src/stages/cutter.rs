@@ -25,7 +25,7 @@ use datafusion::{
     },
 };
 use hearth_core::{
-    Determinism, Edge, Exchange, StageGraph, StageNode,
+    Determinism, Edge, Exchange, Payload, StageGraph, StageNode,
     messages::task::TaskFailure,
     stage::{MAX_PARTITIONS, MAX_STAGES},
 };
@@ -41,6 +41,17 @@ pub struct StageText {
     pub title: String,
     /// Its plan, one operator a line.
     pub plan: String,
+}
+
+impl StageText {
+    /// Of a query that is one stage of one task.
+    pub(super) fn fused(name: &str, slots: u32, plan: &Plan) -> Self {
+        let title = match slots {
+            1 => format!("stage 0: {name} (1 task, gives the result)"),
+            _ => format!("stage 0: {name} (1 task of {slots} slots, gives the result)"),
+        };
+        Self { title, plan: displayable(plan.as_ref()).indent(false).to_string() }
+    }
 }
 
 /// Cuts a plan. `tables` names what scans read, and `context` is the session's.
@@ -222,12 +233,17 @@ impl Cutter<'_> {
             }
         };
         let payload = payload::encode(&name, &root, output, whole, &self.settings)?;
-        let decoded = DecodedPayload::decode(&payload).map_err(undecodable)?;
-        decoded.plan(self.context)?;
+        check_decodes(&payload, self.context)?;
         let inputs = edges;
         self.stages.push(StageNode { name, tasks, slots: 1, inputs, output_partitions, payload, determinism });
         Ok(self.stages.len() - 1)
     }
+}
+
+/// That executors can make a plan of a payload.
+pub(super) fn check_decodes(payload: &Payload, context: &TaskContext) -> Result<()> {
+    DecodedPayload::decode(payload).map_err(undecodable)?.plan(context)?;
+    Ok(())
 }
 
 /// Messages nest to 100 at most; chains of one operator are flat in them.

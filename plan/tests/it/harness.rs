@@ -134,10 +134,14 @@ pub(crate) fn sorted(mut rows: Vec<String>) -> Vec<String> {
     rows
 }
 
-pub(crate) fn session(partitions: usize) -> SqlSession {
+pub(crate) fn options(partitions: usize) -> SessionOptions {
     // Small files are cut too, so that tests see scans of several tasks.
     let settings = BTreeMap::from([("datafusion.optimizer.repartition_file_min_size".to_owned(), "1".to_owned())]);
-    SqlSession::new(SessionOptions { partitions, batch_size: 100, settings, ..SessionOptions::default() }).unwrap()
+    SessionOptions { partitions, batch_size: 100, settings, ..SessionOptions::default() }
+}
+
+pub(crate) fn session(partitions: usize) -> SqlSession {
+    SqlSession::new(options(partitions)).unwrap()
 }
 
 pub(crate) async fn session_over(dir: &Path, partitions: usize) -> SqlSession {

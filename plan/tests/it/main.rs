@@ -6,6 +6,7 @@ mod bad_input;
 mod deep;
 mod failures;
 mod harness;
+mod layouts;
 mod queries;
 mod session;
 mod shapes;

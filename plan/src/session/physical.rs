@@ -1,0 +1,125 @@
+//! From a logical plan to stages.
+//!
+//! A plan is laid out in one of two ways. *Fused*, it is one task in the only executor there is, planned as DataFusion
+//! would for itself. *Cut*, it is stages, planned so that exchanges are few and every operator may see just one partition.
+
+use super::{Planned, SqlSession, local, pin};
+use crate::{
+    PlanError, depth,
+    optimize::partitions_for,
+    stages::{StageText, TableNames, cut, fuse, is_flat},
+};
+use datafusion::{
+    common::tree_node::TreeNodeRecursion,
+    datasource::{listing::ListingTable, source_as_provider},
+    execution::{SessionStateBuilder, session_state::SessionState},
+    logical_expr::LogicalPlan,
+    physical_plan::ExecutionPlan,
+};
+use hearth_core::StageGraph;
+use std::sync::Arc;
+
+/// What a query becomes.
+enum Staged {
+    /// It asks about this session.
+    Here(Arc<dyn ExecutionPlan>),
+    Stages(StageGraph, Vec<StageText>, Arc<dyn ExecutionPlan>),
+}
+
+impl SqlSession {
+    /// Makes stages of a query, or runs it here if it asks about this session.
+    pub(super) async fn query(&self, plan: &LogicalPlan) -> Result<Planned, PlanError> {
+        match self.stages(plan).await? {
+            Staged::Here(physical) => self.run_physical_here(physical).await,
+            Staged::Stages(graph, texts, physical) => {
+                Ok(Planned::Query { graph, schema: physical.schema(), explain: render(&texts) })
+            }
+        }
+    }
+
+    /// What EXPLAIN says of a plan's stages; the reason if it has none.
+    pub(super) async fn explain_stages(&self, plan: &LogicalPlan) -> String {
+        match self.stages(plan).await {
+            Ok(Staged::Here(_)) => "runs in the driver".into(),
+            Ok(Staged::Stages(_, texts, _)) => render(&texts),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    async fn stages(&self, plan: &LogicalPlan) -> Result<Staged, PlanError> {
+        let names = table_names(plan);
+        if let Some(slots) = self.fuse {
+            let mut state = self.context.state();
+            pin::for_one_task(state.config_mut().options_mut());
+            let physical = physical(&state, plan).await?;
+            if local::reads_session(&physical) {
+                return Ok(Staged::Here(physical));
+            }
+            let stages = match is_flat(&physical) {
+                true => cut(&physical, &names, &state.task_ctx()),
+                false => fuse(&physical, &names, &state.task_ctx(), slots),
+            };
+            match stages {
+                Ok((graph, texts)) => return Ok(Staged::Stages(graph, texts, physical)),
+                // Cut into stages, each is a smaller payload and less deep.
+                Err(error @ (PlanError::Unsupported(_) | PlanError::TooLarge { .. })) => {
+                    tracing::debug!(%error, "a query does not fit into one task");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let (state, physical) = self.physical_for_cutting(plan).await?;
+        if local::reads_session(&physical) {
+            return Ok(Staged::Here(physical));
+        }
+        let (graph, texts) = cut(&physical, &names, &state.task_ctx())?;
+        Ok(Staged::Stages(graph, texts, physical))
+    }
+
+    /// Plans once more with more partitions, when the first plan says that they would be too large.
+    async fn physical_for_cutting(
+        &self,
+        plan: &LogicalPlan,
+    ) -> Result<(SessionState, Arc<dyn ExecutionPlan>), PlanError> {
+        let state = SessionStateBuilder::new_from_existing(self.context.state());
+        let mut state = state.with_physical_optimizer_rules(self.rules.to_vec()).build();
+        pin::for_stages(state.config_mut().options_mut());
+        let first = physical(&state, plan).await?;
+        let least = state.config().target_partitions();
+        let wanted = self.partition_bytes.map_or(least, |bytes| partitions_for(&first, bytes, least));
+        if wanted <= least {
+            return Ok((state, first));
+        }
+        state.config_mut().options_mut().execution.target_partitions = wanted;
+        let second = physical(&state, plan).await?;
+        Ok((state, second))
+    }
+}
+
+async fn physical(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>, PlanError> {
+    let physical = state.create_physical_plan(plan).await?;
+    depth::check_physical(&physical)?;
+    Ok(physical)
+}
+
+/// The tables of files that a plan scans.
+fn table_names(plan: &LogicalPlan) -> TableNames {
+    let mut names = TableNames::default();
+    // The closure never fails.
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(listing) = provider.downcast_ref::<ListingTable>()
+        {
+            for path in listing.table_paths() {
+                names.insert(path.prefix().as_ref(), scan.table_name.table());
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    names
+}
+
+fn render(texts: &[StageText]) -> String {
+    texts.iter().rev().map(|t| format!("{}\n{}", t.title, t.plan)).collect::<Vec<_>>().join("\n")
+}
