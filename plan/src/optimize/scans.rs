@@ -54,9 +54,12 @@ impl SplitScans {
         if groups <= 1 || scan.limit.is_some() {
             return None;
         }
-        let files = scan.file_groups.iter().flat_map(|group| group.iter());
-        let cost = files.fold(0_u64, |sum, file| {
-            sum.saturating_add(file.effective_size()).saturating_add(self.split.open_cost_bytes)
+        let pieces = scan.file_groups.iter().flat_map(|group| group.iter());
+        let cost = pieces.fold(0_u64, |sum, piece| {
+            // A file that is split already counts once.
+            let is_first = piece.range.as_ref().is_none_or(|range| range.start == 0);
+            let open = if is_first { self.split.open_cost_bytes } else { 0 };
+            sum.saturating_add(piece.effective_size()).saturating_add(open)
         });
         let wanted = cost.div_ceil(self.split.max_partition_bytes.max(1)).min(MAX_SPLITS);
         usize::try_from(wanted).ok().filter(|wanted| *wanted > groups)

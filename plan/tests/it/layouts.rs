@@ -71,16 +71,6 @@ async fn fused_a_query_with_exchanges_is_one_task_in_all_slots() {
     assert_eq!(sizes(&narrow), [(1, 1)], "{explain}");
 }
 
-/// What one task could not take is cut into several: a payload holds a plan only so deep.
-#[tokio::test]
-async fn what_does_not_fit_into_one_task_is_cut() {
-    let session = SqlSession::new(SessionOptions { fuse: Some(2), ..options(2) }).unwrap();
-    local(&session, "create table t as values (1, 2), (3, 4)").await;
-    let joins: String = (0..60).map(|i| format!(" join t t{i} on t.column1 = t{i}.column1")).collect();
-    let sql = format!("select count(*) from t{joins}");
-    assert_eq!(query(&session, &sql).await, ["2"]);
-}
-
 fn broadcasts(graph: &StageGraph) -> usize {
     graph.stages.iter().flat_map(|s| &s.inputs).filter(|e| e.exchange == Exchange::Broadcast).count()
 }
