@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
-# Measures a release build. `./scripts/bench.sh startup [RUNS]`: a trivial query as a whole process on a running cluster,
-# run by an executor started for it, and what the processes keep in memory when idle. Prints the figures, then exits with
-# 1 if one of them is above its limit.
+# Measures a release build; docs/benchmarks.md says what is measured and how.
+#
+# ./scripts/bench.sh startup [RUNS]    a trivial query as a whole process on a running cluster, run by an executor started for
+#                                      it, and what the processes keep in memory when idle. Prints the figures, then exits
+#                                      with 1 if one of them is above its limit.
+# ./scripts/bench.sh tpch --scale N [--master M] …    the 22 queries of TPC-H on Hearth, on plain DataFusion and on other
+#                                      engines. Exits with 1 if a row is wrong; --help has the flags.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -12,7 +16,18 @@ median_limit_ms=250
 daemon_limit_mib=40
 executor_limit_mib=120
 
-usage() { echo "usage: ./scripts/bench.sh startup [RUNS]" >&2; exit 2; }
+usage() {
+    echo "usage: ./scripts/bench.sh startup [RUNS]" >&2
+    echo "       ./scripts/bench.sh tpch --scale N [--master M]… [--cluster WxC]… [--peers spark,sail,duckdb] …" >&2
+    exit 2
+}
+
+if [ "${1:-}" = tpch ]; then
+    # In one command, as the two then share all that is built.
+    cargo build --quiet --release --workspace --features hearth-integration/sql --bin hearth --bin bench
+    exec "${CARGO_TARGET_DIR:-target}/release/bench" "$@"
+fi
+
 [ "${1:-}" = startup ] || usage
 runs=${2:-21}
 [[ $runs =~ ^[0-9]+$ ]] && [ "$runs" -ge 1 ] || usage

@@ -38,10 +38,11 @@ pub struct Answer {
     ordered: bool,
 }
 
+/// A column of a typed header.
 #[derive(Clone, Debug)]
-struct Column {
-    name: String,
-    kind: Kind,
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
 }
 
 /// The first difference between an answer and what came.
@@ -180,7 +181,7 @@ pub fn assert_same(what: &str, answer: &Answer, csv: &str) {
 }
 
 impl Column {
-    fn parse(field: &str) -> Result<Self, String> {
+    pub(crate) fn parse(field: &str) -> Result<Self, String> {
         let no_kind =
             || format!("the header `{field}` names no kind: write name:text, :date, :integer, :decimal or :float");
         let (name, kind) = field.rsplit_once(':').ok_or_else(no_kind)?;
@@ -197,7 +198,7 @@ impl Column {
 }
 
 impl Kind {
-    fn agrees(self, expected: &str, got: &str) -> bool {
+    pub(crate) fn agrees(self, expected: &str, got: &str) -> bool {
         // NULL is an empty field, in every kind.
         if expected.is_empty() || got.is_empty() {
             return expected == got;
@@ -236,7 +237,7 @@ fn about(expected: &str, got: &str) -> bool {
 }
 
 /// Header and rows of a CSV text; every row is as long as the header.
-fn table(text: &str) -> Result<(Vec<String>, Vec<Vec<String>>), String> {
+pub(crate) fn table(text: &str) -> Result<(Vec<String>, Vec<Vec<String>>), String> {
     let fields = |record: &csv::StringRecord| record.iter().map(str::to_owned).collect::<Vec<_>>();
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let header = fields(reader.headers().map_err(|e| e.to_string())?);
