@@ -18,10 +18,10 @@ const MAX_LOGICAL: usize = 1024 + 512;
 /// Nodes of a logical plan, expressions included. Planning looks at each some hundred times.
 const MAX_NODES: usize = 4_000_000;
 /// Joins of a statement. Each makes planning look at all the others again; a hundred take seconds.
-pub(crate) const MAX_JOINS: usize = 100;
-/// Levels of a physical plan, expressions included. Executors decode and compute it by recursion, on threads with stacks of
-/// 8 MiB, of which a build without optimisation needs about 4 KiB a level.
-const MAX_PHYSICAL: usize = 1200;
+pub(crate) const MAX_JOINS: usize = 256;
+/// Levels of a physical plan, expressions included. Executors compute it by recursion, on threads with stacks of 64 MiB, of
+/// which a build without optimisation needs up to 50 KiB a level.
+pub(crate) const MAX_PHYSICAL: usize = 1200;
 
 pub(crate) fn too_many_joins() -> PlanError {
     PlanError::Unsupported(format!("a statement of more than {MAX_JOINS} joins"))

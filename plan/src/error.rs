@@ -52,6 +52,17 @@ pub enum PlanError {
         /// How many there may be.
         limit: usize,
     },
+    /// It has more words and signs than planning can work through.
+    #[error(
+        "the statement is too long: {tokens} words and signs, where {limit} can be; put long lists into a file, register \
+         that as a table, and join with it"
+    )]
+    TooLong {
+        /// How many it has.
+        tokens: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// A mistake of ours or of DataFusion's.
     #[error("internal error: {0}; please report this with the query")]
     Internal(String),

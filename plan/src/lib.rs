@@ -28,6 +28,7 @@ mod error;
 pub mod exchange;
 pub mod failure;
 pub mod format;
+mod leaf;
 pub mod optimize;
 pub mod payload;
 pub mod session;
@@ -36,7 +37,7 @@ pub mod task;
 pub mod tpch;
 
 pub use error::PlanError;
-pub use exchange::{BlockSource, Maps, Selection, decode_result};
+pub use exchange::{BlockSource, Maps, Selection};
 pub use failure::failure_of;
 pub use optimize::ScanSplit;
 pub use payload::DecodedPayload;

@@ -8,10 +8,11 @@ use crate::{PlanError, codec};
 use datafusion::{
     common::config::ConfigOptions,
     execution::TaskContext,
+    physical_expr::LexOrdering,
     physical_plan::{ExecutionPlan, Partitioning, repartition::RepartitionExec},
     prelude::SessionConfig,
 };
-use datafusion_proto::protobuf::PhysicalPlanNode;
+use datafusion_proto::protobuf::{PhysicalPlanNode, PhysicalSortExprNode};
 use hearth_core::{Payload, messages::task::TaskFailure};
 use prost::Message;
 use std::{collections::BTreeMap, sync::Arc};
@@ -22,10 +23,10 @@ pub const MAX_PAYLOAD_BYTES: usize = 15 << 20;
 /// The message. Tags are never used again for another meaning.
 #[derive(Clone, PartialEq, Message)]
 struct Stage {
-    /// For a hash output the root is a RepartitionExec, of which only the partitioning counts.
+    /// For a partitioned output the root is a RepartitionExec, of which only the partitioning counts.
     #[prost(message, optional, boxed, tag = "1")]
     plan: Option<Box<PhysicalPlanNode>>,
-    /// 1 result, 2 single, 3 hash.
+    /// 1 result, 2 single, 3 partitioned, 4 range.
     #[prost(uint32, tag = "2")]
     output: u32,
     #[prost(bool, tag = "3")]
@@ -33,17 +34,40 @@ struct Stage {
     /// DataFusion's settings, as far as they differ from its defaults.
     #[prost(btree_map = "string, string", tag = "4")]
     settings: BTreeMap<String, String>,
+    #[prost(message, optional, tag = "5")]
+    range: Option<RangeOutput>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RangeOutput {
+    #[prost(message, repeated, tag = "1")]
+    keys: Vec<PhysicalSortExprNode>,
+    #[prost(uint32, tag = "2")]
+    partitions: u32,
+    #[prost(uint32, tag = "3")]
+    samples: u32,
 }
 
 /// What becomes of the rows of a stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
+#[derive(Clone, Debug)]
+pub(crate) enum Output {
     /// They are the job's result.
     Result,
     /// One block a task.
     Single,
-    /// One block a reduce partition, by hash.
-    Hash,
+    /// One block a reduce partition, by the hash of keys or in turn.
+    Partitioned(Partitioning),
+    /// One block a reduce partition, by sampled bounds.
+    Range(Range),
+}
+
+/// A range output.
+#[derive(Clone, Debug)]
+pub(crate) struct Range {
+    pub(crate) keys: LexOrdering,
+    pub(crate) partitions: u32,
+    /// Which of the stage's inputs gives the samples.
+    pub(crate) samples: usize,
 }
 
 /// The settings of a session that a task must share, as far as they differ from DataFusion's defaults.
@@ -54,32 +78,51 @@ pub(crate) fn settings_of(options: &ConfigOptions) -> BTreeMap<String, String> {
     entries.filter_map(|e| Some((e.key, e.value?))).collect()
 }
 
-/// Makes a payload. For [`Output::Hash`] the plan's root is the RepartitionExec.
+/// Makes a payload.
 pub(crate) fn encode(
     stage: &str,
     plan: &Arc<dyn ExecutionPlan>,
-    output: Output,
+    output: &Output,
     whole: bool,
     settings: &BTreeMap<String, String>,
 ) -> Result<Payload, PlanError> {
+    let mut plan = Arc::clone(plan);
+    let mut range = None;
     let output = match output {
         Output::Result => 1,
         Output::Single => 2,
-        Output::Hash => 3,
+        Output::Partitioned(partitioning) => {
+            plan = Arc::new(RepartitionExec::try_new(plan, partitioning.clone())?);
+            3
+        }
+        Output::Range(Range { keys, partitions, samples }) => {
+            let samples = u32::try_from(*samples).map_err(|e| PlanError::Internal(e.to_string()))?;
+            range = Some(RangeOutput { keys: codec::encode_keys(keys)?, partitions: *partitions, samples });
+            4
+        }
     };
-    let plan = Some(Box::new(codec::encode(plan)?));
-    let bytes = Stage { plan, output, whole, settings: settings.clone() }.encode_to_vec();
+    let plan = Some(Box::new(codec::encode(&plan)?));
+    let bytes = Stage { plan, output, whole, settings: settings.clone(), range }.encode_to_vec();
     if bytes.len() > MAX_PAYLOAD_BYTES {
         return Err(PlanError::TooLarge { stage: stage.to_owned(), bytes: bytes.len(), limit: MAX_PAYLOAD_BYTES });
     }
     Ok(Payload::new(bytes))
 }
 
+/// The kind of an output, before there is a plan whose columns its keys are.
+#[derive(Debug)]
+enum Kind {
+    Result,
+    Single,
+    Partitioned,
+    Range(RangeOutput),
+}
+
 /// A payload's message, ready to make plans of. Executors keep it as long as they keep the payload.
 #[derive(Debug)]
 pub struct DecodedPayload {
     plan: PhysicalPlanNode,
-    output: Output,
+    output: Kind,
     whole: bool,
     config: SessionConfig,
 }
@@ -87,8 +130,7 @@ pub struct DecodedPayload {
 /// A fresh plan, and what becomes of its rows.
 pub(crate) struct FreshPlan {
     pub(crate) plan: Arc<dyn ExecutionPlan>,
-    /// For a hash output.
-    pub(crate) partitioning: Option<Partitioning>,
+    pub(crate) output: Output,
 }
 
 impl DecodedPayload {
@@ -96,11 +138,12 @@ impl DecodedPayload {
     pub fn decode(payload: &Payload) -> Result<Self, TaskFailure> {
         let malformed = |what: String| TaskFailure::Query(format!("malformed payload {}: {what}", payload.hash()));
         let stage = Stage::decode(payload.bytes().clone()).map_err(|e| malformed(e.to_string()))?;
-        let output = match stage.output {
-            1 => Output::Result,
-            2 => Output::Single,
-            3 => Output::Hash,
-            other => return Err(malformed(format!("unknown output {other}"))),
+        let output = match (stage.output, stage.range) {
+            (1, None) => Kind::Result,
+            (2, None) => Kind::Single,
+            (3, None) => Kind::Partitioned,
+            (4, Some(range)) => Kind::Range(range),
+            (other, _) => return Err(malformed(format!("unknown output {other}"))),
         };
         let plan = *stage.plan.ok_or_else(|| malformed("no plan".into()))?;
         let mut options = ConfigOptions::new();
@@ -108,11 +151,6 @@ impl DecodedPayload {
             options.set(key, value).map_err(|e| malformed(e.strip_backtrace()))?;
         }
         Ok(Self { plan, output, whole: stage.whole, config: SessionConfig::from(options) })
-    }
-
-    /// What becomes of its rows.
-    pub const fn output(&self) -> Output {
-        self.output
     }
 
     /// Whether its only task computes all partitions of the plan.
@@ -128,15 +166,26 @@ impl DecodedPayload {
     /// A fresh plan.
     pub(crate) fn plan(&self, context: &TaskContext) -> datafusion::common::Result<FreshPlan> {
         let plan = codec::decode(&self.plan, context)?;
-        if self.output != Output::Hash {
-            return Ok(FreshPlan { plan, partitioning: None });
-        }
-        match plan.downcast_ref::<RepartitionExec>() {
-            Some(root) => {
-                let partitioning = Some(root.partitioning().clone());
-                Ok(FreshPlan { plan: Arc::clone(root.input()), partitioning })
+        Ok(match &self.output {
+            Kind::Result => FreshPlan { plan, output: Output::Result },
+            Kind::Single => FreshPlan { plan, output: Output::Single },
+            Kind::Partitioned => match plan.downcast_ref::<RepartitionExec>() {
+                Some(root) => {
+                    let output = Output::Partitioned(root.partitioning().clone());
+                    FreshPlan { plan: Arc::clone(root.input()), output }
+                }
+                None => {
+                    return datafusion::common::plan_err!(
+                        "a stage with partitioned output whose root is {}",
+                        plan.name()
+                    );
+                }
+            },
+            Kind::Range(RangeOutput { keys, partitions, samples }) => {
+                let keys = codec::decode_keys(keys, &plan.schema(), context)?;
+                let range = Range { keys, partitions: *partitions, samples: *samples as usize };
+                FreshPlan { plan, output: Output::Range(range) }
             }
-            None => datafusion::common::plan_err!("a stage with hash output whose root is {}", plan.name()),
-        }
+        })
     }
 }

@@ -3,11 +3,11 @@
 //! [`EXECUTOR_MEMORY`] and [`WORKER_MEMORY_RESERVE`] give MiB, the unit of placement; every other size gives bytes.
 
 use super::{
-    Entry, Fuse, Key, Reader, ShufflePartitions,
+    Entry, Fuse, Key, RangeSort, Reader, ShufflePartitions,
     master_url::MasterUrl,
     value::{
         boolean, bytes_in_bytes, bytes_in_mib, bytes_or_off, count, directory, fuse, host, limit_in_bytes, line,
-        master, memory_mib, millis, optional, pause_in_seconds, port, seconds, shuffle_partitions,
+        master, memory_mib, millis, optional, pause_in_seconds, port, range_sort, seconds, shuffle_partitions,
     },
 };
 use std::{path::PathBuf, time::Duration};
@@ -66,6 +66,9 @@ keys! {
         SQL_FILES_OPEN_COST: u64 = "spark.sql.files.openCostInBytes", "4m", bytes_in_bytes;
         /// Rows of one batch inside a task.
         SQL_BATCH_SIZE: u32 = "hearth.sql.batchSize", "8192", count::<1, { 1 << 20 }>;
+        /// Whether an ORDER BY without LIMIT sorts by ranges of its keys, each in a task of its own, instead of merging in one
+        /// task: `always`, `never`, or `auto`, which is when the rows are estimated at 64 MiB or more.
+        SQL_RANGE_SORT: RangeSort = "hearth.sql.rangeSort", "auto", range_sort;
         /// Failures of one task that end its job.
         TASK_MAX_FAILURES: u32 = "spark.task.maxFailures", "4", count::<1, ANY>;
         /// Attempts of one stage in a row that may fail to fetch their input before the job ends.

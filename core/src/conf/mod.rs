@@ -31,7 +31,7 @@ mod docs;
 pub use error::{ConfError, Warning};
 pub use key::{Entry, Key, Reader};
 pub use layers::Layers;
-pub use value::{Fuse, ShufflePartitions};
+pub use value::{Fuse, RangeSort, ShufflePartitions};
 
 use std::collections::BTreeMap;
 

@@ -26,6 +26,18 @@ pub enum Fuse {
     Never,
 }
 
+/// `hearth.sql.rangeSort`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RangeSort {
+    /// Where much is to be sorted.
+    #[default]
+    Auto,
+    /// Wherever it can be done.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
 /// An empty text is an unset value.
 pub(super) fn optional<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
     if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
@@ -159,5 +171,14 @@ impl fmt::Display for ShufflePartitions {
             Self::Auto => f.pad("auto"),
             Self::Fixed(n) => fmt::Display::fmt(n, f),
         }
+    }
+}
+
+pub(super) fn range_sort(text: &str) -> Result<RangeSort, String> {
+    match text {
+        "auto" => Ok(RangeSort::Auto),
+        "always" => Ok(RangeSort::Always),
+        "never" => Ok(RangeSort::Never),
+        _ => Err("auto, always or never, such as auto".into()),
     }
 }

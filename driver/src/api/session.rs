@@ -80,6 +80,7 @@ impl SessionOptions {
                     open_cost_bytes: conf.get(&keys::SQL_FILES_OPEN_COST),
                 },
                 batch_size: usize::try_from(conf.get(&keys::SQL_BATCH_SIZE)).unwrap_or(usize::MAX),
+                range_sort: conf.get(&keys::SQL_RANGE_SORT),
                 ..hearth_plan::SessionOptions::default()
             },
             fetch: FetchOptions {

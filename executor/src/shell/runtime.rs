@@ -12,8 +12,9 @@ use tokio::{
 /// are needed and end when they are idle.
 const SPARE_BLOCKING_THREADS: usize = 8;
 
-/// As deep as the main thread's: plans are walked by recursion.
-const STACK: usize = 8 << 20;
+/// Plans are executed by recursion: at the most levels that a plan may have (1,200), some 50 KiB each, which is what a join
+/// takes without optimisation. Of what is not used, only addresses are taken.
+const STACK: usize = 64 << 20;
 
 /// One thread a slot.
 #[derive(Debug)]

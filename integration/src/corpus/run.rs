@@ -35,9 +35,9 @@ type Place<'a> = (&'a str, usize);
 #[derive(Debug, Default)]
 pub struct Answers<'a> {
     answers: BTreeMap<Place<'a>, Result<Table, String>>,
-    /// Statements of more than one stage, and those with a stage of more than one task.
+    /// Statements of more than one stage.
     pub staged: usize,
-    /// See above.
+    /// Statements with a stage of more than one task.
     pub spread: usize,
 }
 

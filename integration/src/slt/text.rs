@@ -110,10 +110,9 @@ fn rounded(plain: &str, digits: usize) -> String {
     let (kept, cut) = fraction.split_at(digits);
     let mut all: Vec<u8> = whole.bytes().chain(kept.bytes()).collect();
     let is_odd = all.last().is_some_and(|digit| digit % 2 == 1);
-    let half_or_less = cut.trim_end_matches('0');
-    let up = match half_or_less {
+    let up = match cut.trim_end_matches('0') {
         "5" => is_odd,
-        cut => cut.as_bytes().first().is_some_and(|&digit| digit >= b'5'),
+        rest => rest.as_bytes().first().is_some_and(|&digit| digit >= b'5'),
     };
     if up {
         increase(&mut all);

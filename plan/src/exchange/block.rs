@@ -71,8 +71,9 @@ pub(crate) fn conform(batch: RecordBatch, expected: Option<&SchemaRef>) -> Resul
     }
 }
 
-/// The rows of a result partition. Its schema is missing when there is no block at all.
-pub fn decode_result(block: Bytes) -> Result<(Option<SchemaRef>, Vec<RecordBatch>), TaskFailure> {
+/// All rows of a block. Its schema is missing when there is no block at all.
+#[cfg(test)]
+pub(crate) fn decode_result(block: Bytes) -> Result<(Option<SchemaRef>, Vec<RecordBatch>), TaskFailure> {
     let mut decoder = BlockDecoder::new(block, None);
     let batches = decoder.by_ref().collect::<Result<Vec<_>, _>>()?;
     let schema = batches.first().map(RecordBatch::schema).or_else(|| decoder.decoder.schema());

@@ -1,14 +1,13 @@
 //! The operator that reads an exchange.
 
 use super::{BlockDecoder, Blocks, Maps, Properties, Selection};
+use crate::leaf::leaf_operator;
 use arrow::datatypes::SchemaRef;
 use datafusion::{
-    common::{DataFusionError, Result, internal_datafusion_err, plan_err, tree_node::TreeNodeRecursion},
+    common::{DataFusionError, Result, internal_datafusion_err, plan_err},
     execution::TaskContext,
-    physical_expr::PhysicalExpr,
     physical_plan::{
-        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
-        ReplaceChildrenOptions, SendableRecordBatchStream,
+        DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, SendableRecordBatchStream,
         coop::cooperative,
         execution_plan::{Boundedness, EmissionType, SchedulingType},
         metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput},
@@ -142,7 +141,7 @@ impl DisplayAs for ExchangeReaderExec {
 }
 
 /// A task's failure on its way through DataFusion, where [`crate::failure_of`] finds it again.
-fn travelling(failure: TaskFailure) -> DataFusionError {
+pub(crate) fn travelling(failure: TaskFailure) -> DataFusionError {
     DataFusionError::External(Box::new(failure))
 }
 
@@ -155,31 +154,7 @@ impl ExecutionPlan for ExchangeReaderExec {
         &self.properties
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.len() {
-            0 => Ok(self),
-            n => plan_err!("an exchange reader has no children, and was given {n}"),
-        }
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
+    leaf_operator!();
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let selection = self.selection(partition)?;

@@ -14,9 +14,11 @@
 
 mod apart;
 mod local;
+mod macros;
 mod nesting;
 mod physical;
 mod pin;
+mod rewrite;
 mod statement;
 mod tables;
 
@@ -24,16 +26,19 @@ pub use statement::Statement;
 
 use crate::{
     PlanError, depth,
+    exchange::DistributeBy,
     optimize::{self, Rule, ScanSplit},
+    stages::CutOptions,
     tpch,
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     execution::{SessionStateBuilder, runtime_env::RuntimeEnv},
-    logical_expr::{LogicalPlan, Statement as Command},
+    logical_expr::{DdlStatement, LogicalPlan, Statement as Command},
     prelude::{SessionConfig, SessionContext},
 };
-use hearth_core::StageGraph;
+use hearth_core::{StageGraph, conf::RangeSort};
+use macros::MacroFactory;
 use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc};
 
 /// How a session plans.
@@ -56,6 +61,8 @@ pub struct SessionOptions {
     pub runtime: Option<Arc<RuntimeEnv>>,
     /// Settings of DataFusion by their full names (`datafusion.execution.time_zone`).
     pub settings: BTreeMap<String, String>,
+    /// When a sort of the whole result is spread over partitions by ranges of its keys.
+    pub range_sort: RangeSort,
 }
 
 impl Default for SessionOptions {
@@ -68,6 +75,7 @@ impl Default for SessionOptions {
             fuse: None,
             broadcast_bytes: Some(10 << 20),
             scans: ScanSplit::default(),
+            range_sort: RangeSort::Auto,
             batch_size: 8192,
             runtime: None,
             settings: BTreeMap::new(),
@@ -99,6 +107,7 @@ pub struct SqlSession {
     partition_bytes: Option<u64>,
     /// How a plan that will be cut is optimized.
     rules: Arc<[Rule]>,
+    cut: CutOptions,
 }
 
 impl SqlSession {
@@ -115,14 +124,24 @@ impl SqlSession {
         settings.set("datafusion.execution.batch_size", &batch_size.to_string())?;
         settings.catalog.information_schema = true;
         settings.sql_parser.collect_spans = true;
-        let mut state = SessionStateBuilder::new().with_config(config).with_default_features();
+        let mut state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_default_features()
+            .with_analyzer_rule(Arc::new(DistributeBy))
+            .with_physical_optimizer_rules(optimize::rules_for_one_task())
+            .with_function_factory(Some(Arc::new(MacroFactory)));
         if let Some(runtime) = options.runtime {
             state = state.with_runtime_env(runtime);
         }
         let context = SessionContext::new_with_state(state.build());
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
-        let rules = optimize::rules(options.broadcast_bytes, options.scans).into();
-        Ok(Self { context, fuse: options.fuse, partition_bytes: options.partition_bytes, rules })
+        Ok(Self {
+            context,
+            fuse: options.fuse,
+            partition_bytes: options.partition_bytes,
+            rules: optimize::rules_for_stages(options.broadcast_bytes, options.scans).into(),
+            cut: CutOptions { range_sort: options.range_sort },
+        })
     }
 
     /// The session of DataFusion underneath, to register tables of other kinds.
@@ -167,6 +186,11 @@ impl SqlSession {
             LogicalPlan::Statement(Command::Execute(_)) => {
                 let prepared = self.context.execute_logical_plan(plan).await?;
                 self.query(&prepared.into_unoptimized_plan()).await
+            }
+            LogicalPlan::Ddl(DdlStatement::DropFunction(mut drop)) => {
+                // As it was named when it was made.
+                drop.name = drop.name.to_lowercase();
+                self.run_here(LogicalPlan::Ddl(DdlStatement::DropFunction(drop))).await
             }
             plan @ (LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) | LogicalPlan::DescribeTable(_)) => {
                 self.run_here(plan).await

@@ -18,6 +18,10 @@ use datafusion::sql::sqlparser::{
 /// every one above it, so its time grows with the square: at this many it takes seconds, at four times as many minutes.
 pub(super) const MAX_LEVELS: usize = 1024;
 
+/// The most words and signs of a statement, a list of half a million numbers. Each becomes a part of a tree of some hundred
+/// bytes, which planning copies several times.
+const MAX_TOKENS: usize = 1 << 20;
+
 /// What one pair of parentheses holds.
 #[derive(Default)]
 struct Frame {
@@ -173,8 +177,21 @@ fn levels(tokens: &[TokenWithSpan]) -> usize {
     largest.max(frames.inner.levels())
 }
 
-/// Refuses a text with a statement whose tree could be too deep.
+/// How many words and signs the largest statement has.
+fn longest(tokens: &[TokenWithSpan]) -> usize {
+    let statements = tokens.split(|token| token.token == Token::SemiColon);
+    let words = |statement: &[TokenWithSpan]| {
+        statement.iter().filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)).count()
+    };
+    statements.map(words).max().unwrap_or(0)
+}
+
+/// Refuses a text with a statement whose tree could be too deep, or too large.
 pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
+    let longest = longest(tokens);
+    if longest > MAX_TOKENS {
+        return Err(PlanError::TooLong { tokens: longest, limit: MAX_TOKENS });
+    }
     if joins(tokens) > depth::MAX_JOINS {
         return Err(depth::too_many_joins());
     }
@@ -219,6 +236,14 @@ mod tests {
         let case = |next: &str| levels_of(&format!("select case {} end from t", next.repeat(1000)));
         assert!(case("when a = 1 and b = 2 then c + 1 ") < 10);
         assert!(levels_of(&"select 1 union select 2;".repeat(1000)) < 10);
+    }
+
+    #[test]
+    fn words_are_counted_in_each_statement() {
+        let longest_of =
+            |sql: &str| longest(&Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().unwrap());
+        assert_eq!(longest_of("select 1 /* and 2 */; select a + 1 ; -- and 3"), 4);
+        assert_eq!(longest_of(" "), 0);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{Planned, SqlSession, local, pin};
 use crate::{
     PlanError, depth,
     optimize::partitions_for,
-    stages::{StageText, TableNames, cut, fuse, is_flat},
+    stages::{StageText, TableNames, can_fuse, cut, fuse, is_flat},
 };
 use datafusion::{
     common::tree_node::TreeNodeRecursion,
@@ -55,24 +55,26 @@ impl SqlSession {
             if local::reads_session(&physical) {
                 return Ok(Staged::Here(physical));
             }
-            let stages = match is_flat(&physical) {
-                true => cut(&physical, &names, &state.task_ctx()),
-                false => fuse(&physical, &names, &state.task_ctx(), slots),
+            let stages = match (is_flat(&physical), can_fuse(&physical)) {
+                (true, _) => Some(cut(&physical, &names, &state.task_ctx(), self.cut)),
+                (false, true) => Some(fuse(&physical, &names, &state.task_ctx(), slots)),
+                (false, false) => None,
             };
             match stages {
-                Ok((graph, texts)) => return Ok(Staged::Stages(graph, texts, physical)),
-                // Cut into stages, each is a smaller payload and less deep.
-                Err(error @ (PlanError::Unsupported(_) | PlanError::TooLarge { .. })) => {
+                Some(Ok((graph, texts))) => return Ok(Staged::Stages(graph, texts, physical)),
+                // Cut into stages, each is a smaller payload.
+                Some(Err(error @ PlanError::TooLarge { .. })) => {
                     tracing::debug!(%error, "a query does not fit into one task");
                 }
-                Err(error) => return Err(error),
+                Some(Err(error)) => return Err(error),
+                None => {}
             }
         }
         let (state, physical) = self.physical_for_cutting(plan).await?;
         if local::reads_session(&physical) {
             return Ok(Staged::Here(physical));
         }
-        let (graph, texts) = cut(&physical, &names, &state.task_ctx())?;
+        let (graph, texts) = cut(&physical, &names, &state.task_ctx(), self.cut)?;
         Ok(Staged::Stages(graph, texts, physical))
     }
 

@@ -1,6 +1,6 @@
 //! Splitting a text into statements.
 
-use super::{apart, nesting};
+use super::{apart, nesting, rewrite};
 use crate::PlanError;
 use datafusion::{
     common::{DataFusionError, config::Dialect},
@@ -48,7 +48,11 @@ pub(super) fn split(state: &SessionState, sql: &str) -> Result<Vec<Statement>, P
         .with_recursion_limit(options.recursion_limit.get())
         .build()?;
     let parsed = parser.parse_statements().map_err(|e| at_end(e.into(), sql))?;
-    Ok(parsed.into_iter().map(|parsed| Statement(Arc::new(parsed))).collect())
+    let rewritten = parsed.into_iter().map(|mut parsed| {
+        rewrite::rewrite(&mut parsed)?;
+        Ok(Statement(Arc::new(parsed)))
+    });
+    rewritten.collect()
 }
 
 /// The parser says where something stands that it did not expect, but not where the text ends.

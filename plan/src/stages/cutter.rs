@@ -1,17 +1,17 @@
 //! The cutting itself.
 
-use super::{TableNames, determinism, name};
+use super::{TableNames, determinism, name, range::is_reread_easily};
 use crate::{
     DecodedPayload, PlanError,
-    exchange::{ExchangeReaderExec, Properties, ReadMode},
-    payload::{self, Output},
+    exchange::{AskedRepartitionExec, ExchangeReaderExec, Properties, ReadMode},
+    payload::{self, Output, Range},
     task::specialise::{Shape, can_specialise, partitions, replace_children},
 };
 use datafusion::{
     common::tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     execution::TaskContext,
     logical_expr::physical_planning_context::{ScalarSubqueryResults, SubqueryIndex},
-    physical_expr::{PhysicalExpr, scalar_subquery::ScalarSubqueryExpr},
+    physical_expr::{LexOrdering, PhysicalExpr, scalar_subquery::ScalarSubqueryExpr},
     physical_plan::{
         ExecutionPlan, Partitioning,
         coalesce_partitions::CoalescePartitionsExec,
@@ -26,7 +26,7 @@ use datafusion::{
 };
 use hearth_core::{
     Determinism, Edge, Exchange, Payload, StageGraph, StageNode,
-    messages::task::TaskFailure,
+    conf::RangeSort,
     stage::{MAX_PARTITIONS, MAX_STAGES},
 };
 use std::{collections::BTreeMap, fmt::Write, sync::Arc};
@@ -54,11 +54,24 @@ impl StageText {
     }
 }
 
+/// What may be chosen about cutting.
+#[derive(Clone, Copy, Debug)]
+pub struct CutOptions {
+    /// When a sort of the whole result is spread over partitions by ranges of its keys.
+    pub range_sort: RangeSort,
+}
+
 /// Cuts a plan. `tables` names what scans read, and `context` is the session's.
-pub fn cut(plan: &Plan, tables: &TableNames, context: &TaskContext) -> Result<(StageGraph, Vec<StageText>)> {
+pub fn cut(
+    plan: &Plan,
+    tables: &TableNames,
+    context: &TaskContext,
+    options: CutOptions,
+) -> Result<(StageGraph, Vec<StageText>)> {
     let settings = payload::settings_of(context.session_config().options());
-    let mut cutter = Cutter { tables, context, settings, stages: Vec::new(), texts: Vec::new() };
-    let root = cutter.rewrite(plan, None)?;
+    let mut cutter =
+        Cutter { tables, context, options, settings, stages: Vec::new(), writes: Vec::new(), texts: Vec::new() };
+    let root = cutter.rewrite_root(plan, None)?;
     cutter.close(root, Close::Result, None)?;
     let graph = StageGraph { stages: cutter.stages };
     graph.validate().map_err(|e| PlanError::Unsupported(format!("a query with such stages ({e})")))?;
@@ -66,35 +79,44 @@ pub fn cut(plan: &Plan, tables: &TableNames, context: &TaskContext) -> Result<(S
 }
 
 /// The scalar subqueries whose results the expressions below may read.
-struct Scope {
+pub(super) struct Scope {
     links: Vec<(SubqueryIndex, Plan)>,
     results: ScalarSubqueryResults,
 }
 
 /// What becomes of a stage's rows.
-enum Close {
+pub(super) enum Close {
     Result,
     Single,
-    Hash(Partitioning),
+    Partitioned(Partitioning),
+    Range {
+        keys: LexOrdering,
+        partitions: u32,
+        /// The stage that gives the samples.
+        samples: usize,
+    },
 }
 
-struct Cutter<'a> {
+pub(super) struct Cutter<'a> {
     tables: &'a TableNames,
-    context: &'a TaskContext,
+    pub(super) context: &'a TaskContext,
+    pub(super) options: CutOptions,
     settings: BTreeMap<String, String>,
     stages: Vec<StageNode>,
+    /// How the rows of each stage travel to readers of one partition.
+    writes: Vec<Exchange>,
     texts: Vec<StageText>,
 }
 
 impl Cutter<'_> {
     /// The plan with everything below its exchanges made into stages, and readers in their place. Until their stage is
     /// closed, readers number their inputs by the graph.
-    fn rewrite(&mut self, node: &Plan, scope: Option<&Scope>) -> Result<Plan> {
+    pub(super) fn rewrite(&mut self, node: &Plan, scope: Option<&Scope>) -> Result<Plan> {
         if let Some(subqueries) = node.downcast_ref::<ScalarSubqueryExec>() {
-            return self.rewrite_subqueries(subqueries);
+            return self.rewrite_subqueries(subqueries, Self::rewrite);
         }
         if node.is::<RecursiveQueryExec>() {
-            return Ok(Arc::clone(node));
+            return without_asked(node);
         }
         let old = node.children();
         let new = old.iter().map(|child| self.rewrite(child, scope)).collect::<Result<Vec<_>>>()?;
@@ -104,7 +126,10 @@ impl Cutter<'_> {
     }
 
     /// Cuts between this operator and its children, if that is a place for it.
-    fn cut_below(&mut self, node: Plan, scope: Option<&Scope>) -> Result<Plan> {
+    pub(super) fn cut_below(&mut self, node: Plan, scope: Option<&Scope>) -> Result<Plan> {
+        if let Some(asked) = node.downcast_ref::<AskedRepartitionExec>() {
+            return self.cut_asked(asked, scope);
+        }
         if let Some(repartition) = node.downcast_ref::<RepartitionExec>() {
             return match repartition.partitioning() {
                 Partitioning::Hash(keys, count) if !keys.iter().any(uses_subquery) => {
@@ -129,6 +154,9 @@ impl Cutter<'_> {
                 false => Ok(node),
             };
         }
+        if partitions(&node) > 1 && Shape::of(node.as_ref()) == Shape::Whole {
+            return self.cut_whole(node, scope);
+        }
         match (Shape::of(node.as_ref()), &node.children()[..]) {
             (Shape::Collected, [left, right]) if partitions(right) > 1 && !left.is::<ExchangeReaderExec>() => {
                 let left = self.close_single(Arc::clone(left), ReadMode::All, scope)?;
@@ -152,7 +180,7 @@ impl Cutter<'_> {
 
     fn cut_hash(&mut self, node: &RepartitionExec, count: usize, scope: Option<&Scope>) -> Result<Plan> {
         let known = Properties::of(&node.properties().eq_properties);
-        let from = self.close(Arc::clone(node.input()), Close::Hash(node.partitioning().clone()), scope)?;
+        let from = self.close(Arc::clone(node.input()), Close::Partitioned(node.partitioning().clone()), scope)?;
         let reader = ExchangeReaderExec::try_new(from, ReadMode::Partition, limited(count)?, node.schema(), known)?;
         let reader: Plan = Arc::new(reader);
         // A repartition that keeps an order merges what arrives; blocks arrive one after the other.
@@ -162,6 +190,33 @@ impl Cutter<'_> {
             }
             _ => Ok(reader),
         }
+    }
+
+    /// What was asked for is an exchange, even into or out of one partition.
+    fn cut_asked(&mut self, node: &AskedRepartitionExec, scope: Option<&Scope>) -> Result<Plan> {
+        let partitioning = node.partitioning().clone();
+        let count = limited(partitioning.partition_count())?;
+        if let Partitioning::Hash(keys, _) = &partitioning
+            && keys.iter().any(uses_subquery)
+        {
+            return Err(PlanError::Unsupported("DISTRIBUTE BY with a subquery".into()));
+        }
+        let known = Properties::of(&node.properties().eq_properties);
+        let from = self.close(Arc::clone(node.input()), Close::Partitioned(partitioning), scope)?;
+        Ok(Arc::new(ExchangeReaderExec::try_new(from, ReadMode::Partition, count, node.schema(), known)?))
+    }
+
+    /// An operator that needs all partitions in one task. What is below it can still be computed apart, when that is more
+    /// than reading.
+    fn cut_whole(&mut self, node: Plan, scope: Option<&Scope>) -> Result<Plan> {
+        let mut children = Vec::new();
+        for child in node.children() {
+            children.push(match is_apart(child) && !is_reread_easily(child) {
+                true => self.close_single(Arc::clone(child), ReadMode::PerMap, scope)?,
+                false => Arc::clone(child),
+            });
+        }
+        Ok(replace_children(&node, children)?)
     }
 
     fn cut_coalesce(&mut self, node: &CoalescePartitionsExec, scope: Option<&Scope>) -> Result<Plan> {
@@ -178,7 +233,7 @@ impl Cutter<'_> {
     }
 
     /// Makes a stage of `plan` whose tasks write one block each, and a reader of them.
-    fn close_single(&mut self, plan: Plan, mode: ReadMode, scope: Option<&Scope>) -> Result<Plan> {
+    pub(super) fn close_single(&mut self, plan: Plan, mode: ReadMode, scope: Option<&Scope>) -> Result<Plan> {
         let schema = plan.schema();
         let count = partitions(&plan);
         // Blocks are read one after the other: what holds inside each of several holds for all of them only in one's own.
@@ -192,14 +247,18 @@ impl Cutter<'_> {
     }
 
     /// Each subquery becomes a stage of its own; its result is read by every stage that uses it.
-    fn rewrite_subqueries(&mut self, node: &ScalarSubqueryExec) -> Result<Plan> {
+    pub(super) fn rewrite_subqueries(
+        &mut self,
+        node: &ScalarSubqueryExec,
+        rewrite_input: fn(&mut Self, &Plan, Option<&Scope>) -> Result<Plan>,
+    ) -> Result<Plan> {
         let mut links = Vec::with_capacity(node.subqueries().len());
         for subquery in node.subqueries() {
             let plan = self.rewrite(&subquery.plan, None)?;
             links.push((subquery.index, self.close_single(plan, ReadMode::All, None)?));
         }
         let scope = Scope { links, results: node.results().clone() };
-        let input = self.rewrite(node.input(), Some(&scope))?;
+        let input = rewrite_input(self, node.input(), Some(&scope))?;
         // A result that no stage below reads is read here in any case: a subquery that must fail, must fail.
         let is_read = |from: usize| self.stages.iter().flat_map(|s| &s.inputs).any(|e| e.from == from);
         let readers = scope.links.iter().filter_map(|(_, plan)| plan.downcast_ref::<ExchangeReaderExec>());
@@ -208,7 +267,7 @@ impl Cutter<'_> {
     }
 
     /// Makes a stage of the plan. Gives its place in the graph.
-    fn close(&mut self, plan: Plan, close: Close, scope: Option<&Scope>) -> Result<usize> {
+    pub(super) fn close(&mut self, plan: Plan, close: Close, scope: Option<&Scope>) -> Result<usize> {
         if self.stages.len() >= MAX_STAGES {
             return Err(PlanError::Unsupported(format!("a query of more than {MAX_STAGES} stages")));
         }
@@ -217,41 +276,87 @@ impl Cutter<'_> {
             _ => plan,
         };
         let plan = if partitions(&plan) == 0 { Arc::new(EmptyExec::new(plan.schema())) as Plan } else { plan };
-        let whole = !can_specialise(&plan);
-        let tasks = if whole { 1 } else { limited(partitions(&plan))? };
-        let (plan, edges) = number_inputs(plan, tasks)?;
+        let whole = whole_because(&plan);
+        let tasks = if whole.is_some() { 1 } else { limited(partitions(&plan))? };
+        let (plan, mut edges) = self.number_inputs(plan, tasks)?;
         let name = name::of(&plan, self.tables);
         let level = edges.iter().map(|e| self.stages[e.from].determinism).max().unwrap_or(Determinism::Determinate);
-        let determinism = determinism::of(&plan, level);
-        self.texts.push(text(self.stages.len(), &name, tasks, whole, &edges, &close, &plan));
-        let (root, output, output_partitions): (Plan, _, _) = match close {
-            Close::Result => (plan, Output::Result, 1),
-            Close::Single => (plan, Output::Single, 1),
-            Close::Hash(to) => {
+        let determinism = close.determinism(determinism::of(&plan, level));
+        let written = close.written();
+        let (output, output_partitions) = match close {
+            Close::Result => (Output::Result, 1),
+            Close::Single => (Output::Single, 1),
+            Close::Partitioned(to) => {
                 let count = limited(to.partition_count())?;
-                (Arc::new(RepartitionExec::try_new(plan, to)?), Output::Hash, count)
+                (Output::Partitioned(to), count)
+            }
+            Close::Range { keys, partitions, samples } => {
+                // Not among the inputs whose level counts: rows are the same whatever the bounds. What becomes of the
+                // stage when the samples are lost follows from the edge.
+                edges.push(Edge { from: samples, exchange: Exchange::Broadcast });
+                (Output::Range(Range { keys, partitions, samples: edges.len() - 1 }), partitions)
             }
         };
-        let payload = payload::encode(&name, &root, output, whole, &self.settings)?;
+        self.texts.push(text(self.stages.len(), &name, tasks, whole.as_deref(), &edges, &written, &plan));
+        let payload = payload::encode(&name, &plan, &output, whole.is_some(), &self.settings)?;
         check_decodes(&payload, self.context)?;
-        let inputs = edges;
-        self.stages.push(StageNode { name, tasks, slots: 1, inputs, output_partitions, payload, determinism });
+        self.writes.push(match &output {
+            Output::Result | Output::Single => Exchange::Single,
+            Output::Partitioned(Partitioning::RoundRobinBatch(_)) => Exchange::RoundRobin,
+            Output::Partitioned(_) => Exchange::Hash,
+            Output::Range(_) => Exchange::Range,
+        });
+        self.stages.push(StageNode { name, tasks, slots: 1, inputs: edges, output_partitions, payload, determinism });
         Ok(self.stages.len() - 1)
+    }
+
+    /// Numbers the inputs of readers by their place in the stage instead of the graph's.
+    fn number_inputs(&self, plan: Plan, tasks: u32) -> Result<(Plan, Vec<Edge>)> {
+        let mut edges: Vec<Edge> = Vec::new();
+        let numbered = plan.transform_up(|node| {
+            let Some(reader) = node.downcast_ref::<ExchangeReaderExec>() else { return Ok(Transformed::no(node)) };
+            let from = reader.input();
+            let exchange = match reader.mode() {
+                ReadMode::Partition => self.writes[from],
+                ReadMode::All if tasks > 1 => Exchange::Broadcast,
+                ReadMode::All | ReadMode::PerMap => Exchange::Single,
+            };
+            let place = edges.iter().position(|e| e.from == from).unwrap_or_else(|| {
+                edges.push(Edge { from, exchange });
+                edges.len() - 1
+            });
+            Ok(Transformed::yes(Arc::new(reader.with_input(place)) as Plan))
+        });
+        Ok((numbered?.data, edges))
     }
 }
 
 /// That executors can make a plan of a payload.
 pub(super) fn check_decodes(payload: &Payload, context: &TaskContext) -> Result<()> {
-    DecodedPayload::decode(payload).map_err(undecodable)?.plan(context)?;
+    let decoded = DecodedPayload::decode(payload).map_err(|e| PlanError::Internal(e.to_string()))?;
+    decoded.plan(context)?;
     Ok(())
 }
 
-/// Messages nest to 100 at most; chains of one operator are flat in them.
-fn undecodable(failure: TaskFailure) -> PlanError {
-    let text = failure.to_string();
-    match text.contains("recursion limit reached") {
-        true => PlanError::Unsupported("an expression of different operators, or a plan, nested this deeply".into()),
-        false => PlanError::Internal(text),
+impl Close {
+    /// What is known of a rerun's blocks, when that is known of its rows.
+    fn determinism(&self, rows: Determinism) -> Determinism {
+        match self {
+            // Rows in another order are dealt to other partitions.
+            Self::Partitioned(Partitioning::RoundRobinBatch(_)) if rows >= Determinism::Unordered => {
+                Determinism::Indeterminate
+            }
+            _ => rows,
+        }
+    }
+
+    fn written(&self) -> String {
+        match self {
+            Self::Result => "gives the result".into(),
+            Self::Single => "writes 1 block a task".into(),
+            Self::Partitioned(to) => format!("writes {} blocks a task by {to}", to.partition_count()),
+            Self::Range { keys, partitions, .. } => format!("writes {partitions} blocks a task by ranges of [{keys}]"),
+        }
     }
 }
 
@@ -262,19 +367,37 @@ impl Scope {
     }
 }
 
+/// The operator because of which one task must compute all partitions, if there is one.
+fn whole_because(plan: &Plan) -> Option<String> {
+    if can_specialise(plan) {
+        return None;
+    }
+    let below = plan.children().into_iter().filter(|child| partitions(child) > 1).find_map(whole_because);
+    below.or_else(|| Some(plan.name().to_owned()))
+}
+
+/// A recursive query runs in one task: nothing is spread inside of it.
+fn without_asked(plan: &Plan) -> Result<Plan> {
+    let removed = Arc::clone(plan).transform_up(|node| match node.downcast_ref::<AskedRepartitionExec>() {
+        Some(asked) => Ok(Transformed::yes(Arc::clone(asked.input()))),
+        None => Ok(Transformed::no(node)),
+    });
+    Ok(removed?.data)
+}
+
 /// Whether these are several partitions that tasks of their own can compute.
-fn is_apart(plan: &Plan) -> bool {
+pub(super) fn is_apart(plan: &Plan) -> bool {
     partitions(plan) > 1 && can_specialise(plan)
 }
 
-fn limited(count: usize) -> Result<u32> {
+pub(super) fn limited(count: usize) -> Result<u32> {
     u32::try_from(count)
         .ok()
         .filter(|c| (1..=MAX_PARTITIONS).contains(c))
         .ok_or_else(|| PlanError::Unsupported(format!("a stage of {count} partitions (1 to {MAX_PARTITIONS} can be)")))
 }
 
-fn uses_subquery(expr: &Arc<dyn PhysicalExpr>) -> bool {
+pub(super) fn uses_subquery(expr: &Arc<dyn PhysicalExpr>) -> bool {
     expr.exists(|e| Ok(e.is::<ScalarSubqueryExpr>())).unwrap_or(true)
 }
 
@@ -290,39 +413,23 @@ fn plan_uses_subquery(plan: &Plan) -> bool {
     uses.unwrap_or(true)
 }
 
-/// Numbers the inputs of readers by their place in the stage instead of the graph's.
-fn number_inputs(plan: Plan, tasks: u32) -> Result<(Plan, Vec<Edge>)> {
-    let mut edges: Vec<Edge> = Vec::new();
-    let numbered = plan.transform_up(|node| {
-        let Some(reader) = node.downcast_ref::<ExchangeReaderExec>() else { return Ok(Transformed::no(node)) };
-        let from = reader.input();
-        let exchange = match reader.mode() {
-            ReadMode::Partition => Exchange::Hash,
-            ReadMode::All if tasks > 1 => Exchange::Broadcast,
-            ReadMode::All | ReadMode::PerMap => Exchange::Single,
-        };
-        let place = edges.iter().position(|e| e.from == from).unwrap_or_else(|| {
-            edges.push(Edge { from, exchange });
-            edges.len() - 1
-        });
-        Ok(Transformed::yes(Arc::new(reader.with_input(place)) as Plan))
-    });
-    Ok((numbered?.data, edges))
-}
-
-fn text(place: usize, name: &str, tasks: u32, whole: bool, edges: &[Edge], close: &Close, plan: &Plan) -> StageText {
+fn text(
+    place: usize,
+    name: &str,
+    tasks: u32,
+    whole: Option<&str>,
+    edges: &[Edge],
+    written: &str,
+    plan: &Plan,
+) -> StageText {
     let mut title = format!("stage {place}: {name} ({tasks} task{}", if tasks == 1 { "" } else { "s" });
     // Writing into a string does not fail.
-    if whole {
-        let _ = write!(title, " for all {} partitions", partitions(plan));
+    if let Some(operator) = whole {
+        let _ = write!(title, " for all {} partitions, because of {operator}", partitions(plan));
     }
     for edge in edges {
         let _ = write!(title, ", reads stage {} ({})", edge.from, edge.exchange);
     }
-    let _ = match close {
-        Close::Result => write!(title, ", gives the result)"),
-        Close::Single => write!(title, ", writes 1 block a task)"),
-        Close::Hash(to) => write!(title, ", writes {} blocks a task by {to})", to.partition_count()),
-    };
+    let _ = write!(title, ", {written})");
     StageText { title, plan: displayable(plan.as_ref()).indent(false).to_string() }
 }

@@ -12,12 +12,19 @@ use super::{
 };
 use crate::{
     PlanError,
+    exchange::AskedRepartitionExec,
     payload::{self, Output},
     task::specialise::{Shape, partitions},
 };
 use datafusion::{common::tree_node::TreeNode, execution::TaskContext, physical_plan::ExecutionPlan};
 use hearth_core::{Determinism, StageGraph, StageNode};
 use std::sync::Arc;
+
+/// Whether all of a plan may be one task: not if a user asked for an exchange.
+pub(crate) fn can_fuse(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    // The closure never fails.
+    !plan.exists(|node| Ok(node.is::<AskedRepartitionExec>())).unwrap_or(true)
+}
 
 /// Whether the plan has no exchange at all: a task a partition is as good then, and gives its rows in the order of
 /// partitions, as soon as each is done.
@@ -47,7 +54,7 @@ pub(crate) fn fuse(
     let slots = slots.min(u32::try_from(widest).unwrap_or(u32::MAX)).max(1);
     let name = name::of(plan, tables);
     let settings = payload::settings_of(context.session_config().options());
-    let payload = payload::encode(&name, plan, Output::Result, true, &settings)?;
+    let payload = payload::encode(&name, plan, &Output::Result, true, &settings)?;
     check_decodes(&payload, context)?;
     let text = StageText::fused(&name, slots, plan);
     let determinism = determinism::of(plan, Determinism::Determinate);

@@ -1,6 +1,9 @@
 //! What people call a stage: `scan lineitem -> filter -> partial aggregate`.
 
-use crate::{exchange::ExchangeReaderExec, tpch::TpchScanExec};
+use crate::{
+    exchange::{ExchangeReaderExec, RangeSampleExec},
+    tpch::TpchScanExec,
+};
 use datafusion::{
     common::JoinType,
     datasource::{physical_plan::FileScanConfig, source::DataSourceExec},
@@ -107,6 +110,8 @@ fn operator(plan: &Arc<dyn ExecutionPlan>, tables: &TableNames) -> Option<String
         "merge join"
     } else if plan.is::<RecursiveQueryExec>() {
         "recursive query"
+    } else if plan.is::<RangeSampleExec>() {
+        "sample"
     } else {
         return None;
     };

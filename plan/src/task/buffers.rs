@@ -153,7 +153,7 @@ impl Buffers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode_result;
+    use crate::exchange::decode_result;
     use arrow::{
         array::{ArrayRef, AsArray, Int64Array, StringViewArray},
         datatypes::Int64Type,

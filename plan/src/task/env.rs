@@ -1,18 +1,17 @@
 //! What all tasks of one process share.
 
+use crate::codec::Functions;
 use datafusion::{
     common::Result,
     execution::{
-        SessionStateDefaults, TaskContext,
+        TaskContext,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::{FairSpillPool, TrackConsumersPool},
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
-    logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF},
     prelude::SessionConfig,
 };
 use std::{
-    collections::HashMap,
     fmt,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -31,19 +30,11 @@ pub struct TaskEnvOptions {
     pub spill_dir: PathBuf,
 }
 
-/// The memory pool, the spill directory and the functions that tasks share. Cheap to clone.
+/// The memory pool and the spill directory that tasks share. Cheap to clone.
 #[derive(Clone)]
 pub struct TaskEnv {
     runtime: Arc<RuntimeEnv>,
-    functions: Arc<Functions>,
     spill_dir: Option<Arc<Path>>,
-}
-
-struct Functions {
-    scalar: HashMap<String, Arc<ScalarUDF>>,
-    higher_order: HashMap<String, Arc<HigherOrderUDF>>,
-    aggregate: HashMap<String, Arc<AggregateUDF>>,
-    window: HashMap<String, Arc<WindowUDF>>,
 }
 
 impl TaskEnv {
@@ -59,27 +50,7 @@ impl TaskEnv {
 
     /// Over a runtime that exists already.
     pub fn new(runtime: Arc<RuntimeEnv>) -> Self {
-        let mut functions = Functions {
-            scalar: HashMap::new(),
-            higher_order: HashMap::new(),
-            aggregate: HashMap::new(),
-            window: HashMap::new(),
-        };
-        macro_rules! register {
-            ($all:expr, $into:expr) => {
-                for function in $all {
-                    for alias in function.aliases() {
-                        $into.insert(alias.clone(), Arc::clone(&function));
-                    }
-                    $into.insert(function.name().to_owned(), function);
-                }
-            };
-        }
-        register!(SessionStateDefaults::default_scalar_functions(), functions.scalar);
-        register!(SessionStateDefaults::default_higher_order_functions(), functions.higher_order);
-        register!(SessionStateDefaults::default_aggregate_functions(), functions.aggregate);
-        register!(SessionStateDefaults::default_window_functions(), functions.window);
-        Self { runtime, functions: Arc::new(functions), spill_dir: None }
+        Self { runtime, spill_dir: None }
     }
 
     /// The runtime.
@@ -99,7 +70,7 @@ impl TaskEnv {
 
     /// The context of one task.
     pub(crate) fn context(&self, config: SessionConfig) -> TaskContext {
-        let Functions { scalar, higher_order, aggregate, window } = &*self.functions;
+        let Functions { scalar, higher_order, aggregate, window } = Functions::built_in();
         TaskContext::new(
             None,
             String::new(),

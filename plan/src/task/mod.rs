@@ -3,7 +3,7 @@
 //! ```text
 //! DecodedPayload ──decode──> fresh plan ──specialise(p)──> plan of one partition ──execute──> batches
 //!                                                                                               │
-//!                 chunks (reduce partition, bytes) <──IPC, LZ4── coalesced slices <──hash───────┘
+//!                 chunks (reduce partition, bytes) <──IPC, LZ4── coalesced slices <──route──────┘
 //! ```
 //!
 //! What holds:
@@ -20,15 +20,16 @@
 mod buffers;
 mod env;
 mod output;
+mod router;
 pub(crate) mod specialise;
 
 pub use env::{TaskEnv, TaskEnvOptions};
 
 use crate::{
-    BlockSource, DecodedPayload,
-    exchange::Blocks,
+    BlockSource, DecodedPayload, Maps, Selection,
+    exchange::{Blocks, Keys},
     failure::{InFiles, failure_in},
-    payload::{FreshPlan, Output},
+    payload::{FreshPlan, Output, Range},
 };
 use bytes::Bytes;
 use datafusion::{
@@ -117,25 +118,29 @@ pub fn run_task(
 }
 
 fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>, env: &TaskEnv) -> Result<TaskRun> {
-    let config = payload.config().clone().with_extension(Arc::new(Blocks(source)));
+    let config = payload.config().clone().with_extension(Arc::new(Blocks(Arc::clone(&source))));
     let context = Arc::new(env.context(config));
-    let FreshPlan { plan, partitioning } = payload.plan(&context)?;
+    let FreshPlan { plan, output } = payload.plan(&context)?;
     let schema = plan.schema();
     let plan = if payload.whole() { whole(plan, partition)? } else { specialise(&plan, partition as usize)? };
-    let layout = match (payload.output(), partitioning) {
-        (Output::Result, _) => Layout::Result,
-        (Output::Single, _) => Layout::Single,
-        (Output::Hash, Some(partitioning)) => Layout::Hash(partitioning),
-        (Output::Hash, None) => return plan_err!("a stage with hash output without its partitioning"),
+    let layout = match output {
+        Output::Result => Layout::Result,
+        Output::Single => Layout::Single,
+        Output::Partitioned(partitioning) => Layout::Partitioned(partitioning),
+        Output::Range(Range { keys, partitions, samples }) => Layout::Range {
+            keys: Keys::try_new(keys, &schema)?,
+            partitions,
+            samples: source.read(samples, Selection { reduce: 0, maps: Maps::All }),
+        },
     };
     let batches = plan.execute(0, Arc::clone(&context))?;
     let rows = Arc::new(AtomicU64::new(0));
-    let output = TaskOutput::try_new(layout, schema, &context, Arc::clone(&rows))?;
+    let (output, waiting) = TaskOutput::try_new(layout, partition, schema, &context, Arc::clone(&rows))?;
     let output_partitions = output.partitions();
     let files = InFiles::of(&plan);
     let env = env.clone();
     let failure = move |error| files.name_in(failure_in(env.spill_dir(), &error));
-    let chunks = output.write(batches).map(move |chunk| chunk.map_err(&failure)).boxed();
+    let chunks = output.write(waiting, batches).map(move |chunk| chunk.map_err(&failure)).boxed();
     Ok(TaskRun { chunks, output_partitions, rows, plan })
 }
 

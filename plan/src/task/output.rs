@@ -1,14 +1,16 @@
 //! From batches to chunks of blocks.
 
-use super::{Chunk, buffers::Buffers};
+use super::{Chunk, buffers::Buffers, router::Router};
+use crate::exchange::{Keys, RangeRouter, Samples, travelling};
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use bytes::Bytes;
 use datafusion::{
     common::{DataFusionError, Result, plan_datafusion_err, plan_err},
     execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryConsumer},
     physical_plan::{Partitioning, metrics::Time, repartition::BatchPartitioner},
 };
-use futures::{Stream, StreamExt, stream};
-use hearth_core::stage::MAX_PARTITIONS;
+use futures::{Stream, StreamExt, stream, stream::BoxStream};
+use hearth_core::{messages::task::TaskFailure, stage::MAX_PARTITIONS};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -21,13 +23,14 @@ pub(super) enum Layout {
     /// One block.
     Single,
     /// One block a reduce partition.
-    Hash(Partitioning),
+    Partitioned(Partitioning),
+    /// One block a reduce partition, by bounds that are made of these samples when the first row is wanted.
+    Range { keys: Keys, partitions: u32, samples: BoxStream<'static, std::result::Result<Bytes, TaskFailure>> },
 }
 
 /// The output of one task.
 pub(super) struct TaskOutput {
-    /// For a hash layout. DataFusion's own, with its own seed: operators that look into the hash agree with it.
-    partitioner: Option<BatchPartitioner>,
+    router: Router,
     partitions: u32,
     always: bool,
     buffers: Buffers,
@@ -35,28 +38,37 @@ pub(super) struct TaskOutput {
 }
 
 impl TaskOutput {
+    /// The output of task `task` of its stage, and what it waits for before its first row.
     pub(super) fn try_new(
         layout: Layout,
+        task: u32,
         schema: SchemaRef,
         context: &TaskContext,
         rows: Arc<AtomicU64>,
-    ) -> Result<Self> {
+    ) -> Result<(Self, Option<Waiting>)> {
         let always = matches!(layout, Layout::Result);
-        let (partitioner, partitions) = match layout {
-            Layout::Result | Layout::Single => (None, 1),
-            Layout::Hash(Partitioning::Hash(keys, count)) => {
-                let partitions = u32::try_from(count).ok().filter(|p| (1..=MAX_PARTITIONS).contains(p));
-                let partitions = partitions.ok_or_else(|| {
-                    plan_datafusion_err!("a hash exchange into {count} partitions; 1 to {MAX_PARTITIONS} can be")
-                })?;
-                (Some(BatchPartitioner::new_hash_partitioner(keys, count, Time::new())?), partitions)
+        let (router, partitions, waiting) = match layout {
+            Layout::Result | Layout::Single => (Router::One, 1, None),
+            Layout::Partitioned(Partitioning::Hash(keys, count)) => {
+                let partitions = limited(count)?;
+                let hash = BatchPartitioner::new_hash_partitioner(keys, count, Time::new())?;
+                (Router::Hash(hash), partitions, None)
             }
-            Layout::Hash(other) => return plan_err!("a hash exchange partitioned by {other}"),
+            Layout::Partitioned(Partitioning::RoundRobinBatch(count)) => {
+                let partitions = limited(count)?;
+                // Tasks of few rows each begin at different partitions.
+                (Router::RoundRobin { next: task % partitions, partitions }, partitions, None)
+            }
+            Layout::Partitioned(other) => return plan_err!("an exchange partitioned by {other}"),
+            Layout::Range { keys, partitions, samples } => {
+                limited(partitions as usize)?;
+                (Router::One, partitions, Some(Waiting { keys, partitions, samples }))
+            }
         };
         // Not as one that spills: those share the pool evenly, and this one is content with little.
         let reservation = MemoryConsumer::new("ExchangeWriter").register(context.memory_pool());
         let buffers = Buffers::new(schema, partitions, context.session_config().batch_size(), reservation);
-        Ok(Self { partitioner, partitions, always, buffers, rows })
+        Ok((Self { router, partitions, always, buffers, rows }, waiting))
     }
 
     pub(super) const fn partitions(&self) -> u32 {
@@ -66,12 +78,16 @@ impl TaskOutput {
     /// Writes all batches. Each step of the stream takes at most one of them.
     pub(super) fn write(
         self,
+        waiting: Option<Waiting>,
         batches: SendableRecordBatchStream,
     ) -> impl Stream<Item = Result<Chunk, DataFusionError>> + Send + 'static {
-        stream::try_unfold((self, Some(batches)), |(mut output, mut batches)| async move {
+        stream::try_unfold((self, waiting, Some(batches)), |(mut output, mut waiting, mut batches)| async move {
+            if let Some(waiting) = waiting.take() {
+                output.router = Router::Range(waiting.router().await?);
+            }
             loop {
                 if let Some(chunk) = output.buffers.pop() {
-                    return Ok(Some((chunk, (output, batches))));
+                    return Ok(Some((chunk, (output, waiting, batches))));
                 }
                 let Some(running) = &mut batches else { return Ok(None) };
                 match running.next().await {
@@ -87,9 +103,30 @@ impl TaskOutput {
 
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
         self.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-        match &mut self.partitioner {
-            None => self.buffers.push(0, batch),
-            Some(partitioner) => partitioner.partition(batch, |partition, rows| self.buffers.push(partition, rows)),
-        }
+        self.router.route(batch, |partition, rows| self.buffers.push(partition, rows))
     }
+}
+
+/// Samples that are still to be read.
+pub(super) struct Waiting {
+    keys: Keys,
+    partitions: u32,
+    samples: BoxStream<'static, std::result::Result<Bytes, TaskFailure>>,
+}
+
+impl Waiting {
+    async fn router(mut self) -> Result<RangeRouter> {
+        let mut samples = Samples::default();
+        while let Some(block) = self.samples.next().await {
+            block.and_then(|block| samples.add(block)).map_err(travelling)?;
+        }
+        Ok(RangeRouter::new(self.keys, samples.bounds(self.partitions)))
+    }
+}
+
+fn limited(count: usize) -> Result<u32> {
+    u32::try_from(count)
+        .ok()
+        .filter(|p| (1..=MAX_PARTITIONS).contains(p))
+        .ok_or_else(|| plan_datafusion_err!("an exchange into {count} partitions; 1 to {MAX_PARTITIONS} can be"))
 }

@@ -5,7 +5,10 @@
 //! [`Shape::of`] cannot be specialised, and a stage that contains it with several partitions runs whole: being on the list
 //! is a statement about the operator, so nothing is on it by default.
 
-use crate::{exchange::ExchangeReaderExec, tpch::TpchScanExec};
+use crate::{
+    exchange::{ExchangeReaderExec, RangeSampleExec},
+    tpch::TpchScanExec,
+};
 use arrow::datatypes::SchemaRef;
 use datafusion::{
     common::{JoinType, Result, internal_err, plan_err},
@@ -106,6 +109,7 @@ impl Shape {
             || node.is::<UnnestExec>()
             || node.is::<AsyncFuncExec>()
             || node.is::<BufferExec>()
+            || node.is::<RangeSampleExec>()
             || node.is::<SortMergeJoinExec>();
         if aligned { Self::Aligned } else { Self::Whole }
     }

@@ -2,15 +2,17 @@
 
 use arrow::{
     array::RecordBatch,
+    datatypes::SchemaRef,
+    ipc::reader::StreamReader,
     util::display::{ArrayFormatter, FormatOptions},
 };
 use bytes::Bytes;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{StreamExt, future::try_join_all, stream, stream::BoxStream};
-use hearth_core::{Determinism, Payload, StageGraph, messages::task::TaskFailure};
+use hearth_core::{Determinism, Payload, StageGraph, conf::RangeSort, messages::task::TaskFailure};
 use hearth_plan::{
     BlockSource, DecodedPayload, Maps, PlanError, Planned, Selection, SessionOptions, SqlSession, TaskEnv,
-    TaskEnvOptions, decode_result, run_task,
+    TaskEnvOptions, run_task,
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -41,6 +43,15 @@ pub(crate) fn env_with(memory_bytes: usize) -> TaskEnv {
     TaskEnv::with_limits(TaskEnvOptions { memory_bytes, spill_dir }).unwrap()
 }
 
+/// The schema and the rows of a block, as arrow reads it. There is no schema when there is no block.
+pub(crate) fn decode(block: &Bytes) -> (Option<SchemaRef>, Vec<RecordBatch>) {
+    if block.is_empty() {
+        return (None, vec![]);
+    }
+    let reader = StreamReader::try_new(block.as_ref(), None).unwrap();
+    (Some(reader.schema()), reader.collect::<Result<_, _>>().unwrap())
+}
+
 /// Runs one task. Gives its blocks and its rows.
 pub(crate) async fn run_one(
     payload: &Payload,
@@ -69,7 +80,7 @@ pub(crate) async fn run(graph: &StageGraph, env: &TaskEnv) -> Result<Vec<RecordB
         let blocks = try_join_all(tasks).await?;
         for (map, rows) in &blocks {
             assert_eq!(map.len(), stage.output_partitions as usize, "{}", stage.name);
-            let decoded = map.iter().map(|b| decode_result(b.clone()).unwrap().1);
+            let decoded = map.iter().map(|b| decode(b).1);
             let counted: usize = decoded.flatten().map(|b| b.num_rows()).sum();
             assert_eq!(counted as u64, *rows, "rows of {}", stage.name);
         }
@@ -80,7 +91,7 @@ pub(crate) async fn run(graph: &StageGraph, env: &TaskEnv) -> Result<Vec<RecordB
     }
     let mut batches = Vec::new();
     for map in outputs.last().unwrap().iter() {
-        let (schema, partition) = decode_result(map[0].clone())?;
+        let (schema, partition) = decode(&map[0]);
         assert!(schema.is_some(), "a result partition has its schema even without rows");
         batches.extend(partition);
     }
@@ -99,7 +110,7 @@ async fn rerun(
     let (again, _) = run_one(&stage.payload, 0, inputs.to_vec(), env).await?;
     let (first, _) = &before[0];
     for (a, b) in first.iter().zip(&again) {
-        let (a, b) = (decode_result(a.clone())?.1, decode_result(b.clone())?.1);
+        let (a, b) = (decode(a).1, decode(b).1);
         match stage.determinism {
             Determinism::Determinate => assert_eq!(rows(&a), rows(&b), "order of {}", stage.name),
             Determinism::Unordered => assert_eq!(sorted(rows(&a)), sorted(rows(&b)), "rows of {}", stage.name),
@@ -141,7 +152,11 @@ pub(crate) fn options(partitions: usize) -> SessionOptions {
 }
 
 pub(crate) fn session(partitions: usize) -> SqlSession {
-    SqlSession::new(options(partitions)).unwrap()
+    session_with(partitions, RangeSort::Auto)
+}
+
+pub(crate) fn session_with(partitions: usize, range_sort: RangeSort) -> SqlSession {
+    SqlSession::new(SessionOptions { range_sort, ..options(partitions) }).unwrap()
 }
 
 pub(crate) async fn session_over(dir: &Path, partitions: usize) -> SqlSession {

@@ -65,7 +65,7 @@ async fn a_large_result_is_stored() {
     assert_eq!(location.executor, None);
     assert_eq!((metrics.rows, metrics.bytes_written), (60_175, *bytes), "as many rows as TPC-H says");
     let reader = OutputReader::open(Path::new(&location.directory), &OutputId::Result { task: *task }).unwrap();
-    let (_, batches) = decode_result(reader.read_sized(0, *bytes).unwrap()).unwrap();
+    let batches = rows(reader.read_sized(0, *bytes).unwrap());
     assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 60_175);
 
     stage.say(TaskDown::Forget { payloads: vec![], shuffles: vec![], results: vec![*task] }).await;

@@ -13,7 +13,7 @@ use hearth_core::{
     link::{Dial, DialError, Link, Pending, pair},
     messages::{task::*, worker::Address},
 };
-use hearth_plan::{Planned, SessionOptions, SqlSession, decode_result};
+use hearth_plan::{Planned, SessionOptions, SqlSession, exchange::BlockDecoder};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -224,9 +224,14 @@ async fn graph(sql: &str, partitions: usize) -> StageGraph {
     }
 }
 
+/// The rows of a block.
+fn rows(block: bytes::Bytes) -> Vec<RecordBatch> {
+    BlockDecoder::new(block, None).collect::<Result<_, _>>().unwrap()
+}
+
 fn inline(block: &ResultBlock) -> Vec<RecordBatch> {
     let ResultBlock::Inline(bytes) = block else { panic!("{block:?} is not inline") };
-    decode_result(bytes.clone()).unwrap().1
+    rows(bytes.clone())
 }
 
 fn text(batches: &[RecordBatch]) -> String {

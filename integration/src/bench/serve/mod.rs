@@ -25,14 +25,14 @@ struct Answered {
 }
 
 enum Served {
-    Hearth(hearth::Hearth),
+    Hearth(Box<hearth::Hearth>),
     Plain(plain::Plain),
 }
 
 impl Served {
     async fn start(setup: &Setup) -> Result<Self, Failure> {
         match setup.engine.as_str() {
-            "hearth" => Ok(Self::Hearth(hearth::Hearth::connect(setup).await?)),
+            "hearth" => Ok(Self::Hearth(Box::new(hearth::Hearth::connect(setup).await?))),
             "datafusion" => Ok(Self::Plain(plain::Plain::open(setup).await?)),
             other => Err(Failure::new(format!("no engine is called {other:?}"))),
         }

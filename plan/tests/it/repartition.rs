@@ -1,0 +1,74 @@
+//! Repartitions that were asked for.
+
+use crate::harness::{graph, local, query, refused, session, session_over, sorted, write_tables};
+use hearth_core::{Determinism, Exchange};
+use hearth_plan::PlanError;
+
+#[tokio::test]
+async fn what_is_asked_for_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    write_tables(dir.path()).await;
+    let session = session_over(dir.path(), 3).await;
+    let all: Vec<String> = sorted((0..1200).map(|i| i.to_string()).collect());
+    for (sql, exchange, tasks) in [
+        ("select id from orders distribute by 5", Exchange::RoundRobin, 5),
+        ("select id from orders distribute by id % 7", Exchange::Hash, 3),
+        ("select id from orders distribute by 4, id % 7, id % 2", Exchange::Hash, 4),
+        ("select /*+ REPARTITION(6) */ id from orders", Exchange::RoundRobin, 6),
+        ("select /*+ repartition(2, id) */ id from orders", Exchange::Hash, 2),
+        ("select /*+ Repartition(id) */ id from orders", Exchange::Hash, 3),
+        ("select id from (select /*+ REPARTITION(6) */ * from orders)", Exchange::RoundRobin, 6),
+        ("select /*+ REPARTITION(1) */ id from orders", Exchange::RoundRobin, 1),
+    ] {
+        let (stages, explain) = graph(&session, sql).await;
+        let last = stages.stages.last().unwrap();
+        assert_eq!((last.inputs[0].exchange, last.tasks), (exchange, tasks), "{sql}\n{explain}");
+        assert_eq!(sorted(query(&session, sql).await), all, "{sql}");
+    }
+    // It spreads what one task would do, and is not taken for an order or a grouping that it is not.
+    for sql in [
+        "select customer, count(*) from (select /*+ REPARTITION(4) */ * from orders) group by customer",
+        "select customer, count(*) from (select * from orders distribute by customer) group by customer",
+    ] {
+        let without = "select customer, count(*) from orders group by customer";
+        assert_eq!(sorted(query(&session, sql).await), sorted(query(&session, without).await), "{sql}");
+    }
+    let spread = "select value from (select /*+ REPARTITION(4) */ * from generate_series(1, 100)) where value % 7 = 0";
+    assert_eq!(sorted(query(&session, spread).await), sorted((1..15).map(|i| (i * 7).to_string()).collect()));
+}
+
+/// Rows dealt in turn are other rows when they come in another order.
+#[tokio::test]
+async fn dealing_rows_without_an_order_is_indeterminate() {
+    let dir = tempfile::tempdir().unwrap();
+    write_tables(dir.path()).await;
+    let session = session_over(dir.path(), 3).await;
+    let level = async |sql: &str, stage: usize| graph(&session, sql).await.0.stages[stage].determinism;
+    assert_eq!(level("select * from orders distribute by 5", 0).await, Determinism::Determinate);
+    let grouped = "select customer, count(*) from orders group by customer";
+    assert_eq!(level(&format!("{grouped} distribute by 5"), 1).await, Determinism::Indeterminate);
+    assert_eq!(level(&format!("{grouped} distribute by customer"), 1).await, Determinism::Unordered);
+}
+
+#[tokio::test]
+async fn hints_are_for_one_system() {
+    let session = session(2);
+    let rows = query(&session, "select /*+ BROADCAST(t) */ n_name from tpch.sf0_01.nation limit 1 --+ and this").await;
+    assert_eq!(rows.len(), 1);
+    for sql in [
+        "select /*+ REPARTITION */ 1",
+        "select /*+ REPARTITION(4 */ 1",
+        "select /*+ REPARTITION() */ 1",
+        "select /*+ REPARTITION(4) */ 1 distribute by 3",
+    ] {
+        let error = refused(&session, sql).await;
+        assert!(matches!(&error, PlanError::Syntax(m) if m.contains("REPARTITION")), "{sql}: {error:?}");
+    }
+    for sql in ["select /*+ REPARTITION(0) */ 1", "select 1 distribute by 1000000000000"] {
+        let error = refused(&session, sql).await.to_string();
+        assert!(error.contains("1 to 1000000 can be"), "{sql}: {error}");
+    }
+    local(&session, "create view spread as select /*+ REPARTITION(3) */ * from tpch.sf0_01.nation").await;
+    let (stages, explain) = graph(&session, "select n_name from spread").await;
+    assert_eq!(stages.stages.last().unwrap().tasks, 3, "{explain}");
+}
