@@ -6,24 +6,25 @@ use crate::{
     scratch::Scratch,
 };
 use hearth_core::{
-    ApplicationState, Resources, WorkerState,
+    ApplicationId, ApplicationState, Resources, WorkerState,
     conf::{
         Conf, ShufflePartitions, keys,
         master_url::{self, MasterUrl},
     },
-    messages::{application::ApplicationSpec, worker::Address},
+    messages::{application::ApplicationSpec, status::ApplicationView, worker::Address},
 };
 use hearth_driver::{
     api::{Capacity, QueryError, QueryRun, Session, SessionOptions},
     shell::{DriverHandle, GrpcDial, ShellOptions},
 };
-use hearth_plan::Statement;
+use hearth_plan::{SqlSession, Statement};
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// An application: registered with a master from [`Context::connect`] to [`Context::stop`].
 #[derive(Debug)]
 pub struct Context {
+    conf: Conf,
     session: Session,
     driver: DriverHandle,
     local: Local,
@@ -118,7 +119,7 @@ impl Context {
         let capacity = local.capacity(&conf, memory_mib).await;
         let session = Session::new(driver.clone(), SessionOptions::from_conf(&conf, Some(capacity)));
         let session = session.map_err(QueryError::from)?;
-        Ok(Self { session, driver, local, _scratch: scratch })
+        Ok(Self { conf, session, driver, local, _scratch: scratch })
     }
 
     /// Registers every Parquet, CSV or JSON file, or folder of parts, in `dir` as a table of its name.
@@ -141,16 +142,60 @@ impl Context {
         Ok(self.session.sql(sql).await?)
     }
 
+    /// What plans its statements: its tables, views and variables.
+    pub fn planner(&self) -> SqlSession {
+        self.session.planner()
+    }
+
+    /// Its configuration.
+    pub const fn conf(&self) -> &Conf {
+        &self.conf
+    }
+
+    /// Its id, once a master has given one.
+    pub fn application(&self) -> Option<ApplicationId> {
+        self.driver.application()
+    }
+
+    /// What it holds, as its master sees it. `None` in `local[N]`, where nobody else could have it, and while it is not
+    /// registered.
+    pub async fn holdings(&self) -> Result<Option<ApplicationView>, crate::client::Error> {
+        let masters = match &self.local {
+            Local::Cluster(masters) => masters.as_slice(),
+            Local::OfOurOwn(cluster) => std::slice::from_ref(&cluster.address),
+            Local::Threads(_) => return Ok(None),
+        };
+        let Some(id) = self.application() else { return Ok(None) };
+        let view = MasterClient::try_connect(masters).await?.status().await?;
+        Ok(view.active.into_iter().find(|application| application.id == id))
+    }
+
+    /// Registers anew, as another application, when this one is over. Tables, views and variables stay.
+    pub async fn reconnect(&mut self) -> Result<(), Error> {
+        let mut fresh = Self::connect(self.conf.clone()).await?;
+        // The fresh driver reads results; the old session knows tables and variables.
+        std::mem::swap(self, &mut fresh);
+        let Self { session, driver, local, _scratch, .. } = fresh;
+        self.session.adopt(session);
+        let why = "replaced by another application of the same session".to_owned();
+        end(driver, local, ApplicationState::Finished, why).await;
+        Ok(())
+    }
+
     /// Says goodbye to the master, with a final state and a reason for people. Executors end; in the local modes
     /// everything else does too.
     pub async fn stop(self, state: ApplicationState, reason: impl Into<String>) {
         drop(self.session);
-        self.driver.stop(state, reason).await;
-        match self.local {
-            Local::Cluster(_) => {}
-            Local::Threads(threads) => threads.stop().await,
-            Local::OfOurOwn(cluster) => cluster.stop().await,
-        }
+        end(self.driver, self.local, state, reason.into()).await;
+    }
+}
+
+async fn end(driver: DriverHandle, local: Local, state: ApplicationState, reason: String) {
+    driver.stop(state, reason).await;
+    match local {
+        Local::Cluster(_) => {}
+        Local::Threads(threads) => threads.stop().await,
+        Local::OfOurOwn(cluster) => cluster.stop().await,
     }
 }
 

@@ -46,3 +46,21 @@ pub enum Error {
     #[error("this program's own path is not known: {0}")]
     Program(io::Error),
 }
+
+impl Error {
+    /// Whether no query of this application can succeed any more, so that only another application helps.
+    pub const fn ends_application(&self) -> bool {
+        use hearth_driver::{api::QueryError, machine::JobFailure};
+        matches!(
+            self,
+            Self::Driver(_)
+                | Self::Query(QueryError::Driver(_))
+                | Self::Query(QueryError::Job(
+                    JobFailure::Forgotten { .. }
+                        | JobFailure::Refused { .. }
+                        | JobFailure::MasterUnreachable { .. }
+                        | JobFailure::Ended { .. }
+                ))
+        )
+    }
+}

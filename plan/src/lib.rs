@@ -17,6 +17,7 @@
 //! | [`task`] | one task: [`run_task`] |
 //! | [`mod@failure`] | DataFusion's errors as a task's typed failure |
 //! | [`mod@format`] | rows for people and programs |
+//! | [`text`] | SQL text as an editor sees it |
 //! | [`tpch`] | the built-in catalog |
 //!
 //! Nothing here knows sockets, block files or other machines: the executor hands a [`BlockSource`] in and takes chunks
@@ -34,6 +35,7 @@ pub mod payload;
 pub mod session;
 pub mod stages;
 pub mod task;
+pub mod text;
 pub mod tpch;
 
 pub use error::PlanError;
@@ -41,5 +43,5 @@ pub use exchange::{BlockSource, Maps, Selection};
 pub use failure::failure_of;
 pub use optimize::ScanSplit;
 pub use payload::DecodedPayload;
-pub use session::{Planned, SessionOptions, SqlSession, Statement};
+pub use session::{Planned, SessionOptions, SqlSession, Statement, Variable};
 pub use task::{Chunk, TaskEnv, TaskEnvOptions, TaskRun, run_task};

@@ -1,25 +1,30 @@
 //! `hearth sql`: run SQL on a cluster, or on this machine.
 
-use super::{Failure, flags, logging, output, progress::Bars, settings, signals::Stop, target::Target};
+use super::{
+    Failure, flags, logging, output,
+    rows::{self, Trouble},
+    settings, shell,
+    signals::Stop,
+    source::Source,
+    target::Target,
+};
 use hearth::{ApplicationState, Context, Error};
 use hearth_core::conf::{Conf, master_url::MasterUrl};
-use hearth_plan::format::{Format, Writer};
+use hearth_plan::{Statement, format::Format};
 use std::{
-    fs,
-    io::{self, Read},
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::atomic::Ordering,
     time::Instant,
 };
 
-/// SQL text read from a file or given on the command line: far above what people write, far below what hurts.
-const MAX_SQL_BYTES: u64 = 16 << 20;
-
 /// Run SQL on a cluster, or on this machine.
+///
+/// Without -e and -f it reads statements from standard input; on a terminal that is a shell.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).multiple(false))]
+#[command(group = clap::ArgGroup::new("what").multiple(false))]
 #[command(
-    after_help = "Examples:\n  hearth sql -e \"select count(*) from tpch.sf0_01.orders\"\n  hearth sql --tables data/ -e \"select * from t limit 10\" --format csv -o t.csv\n  hearth sql --master hearth://127.0.0.1:7077 -f report.sql\n\nThe catalog tpch has the TPC-H tables at any scale: tpch.sf0_01.lineitem, tpch.sf1.orders, …"
+    after_help = "Examples:\n  hearth sql\n  hearth sql -e \"select count(*) from tpch.sf0_01.orders\"\n  hearth sql --tables data/ -e \"select * from t limit 10\" --format csv -o t.csv\n  hearth sql --master hearth://127.0.0.1:7077 -f report.sql\n\nThe catalog tpch has the TPC-H tables at any scale: tpch.sf0_01.lineitem, tpch.sf1.orders, …"
 )]
 pub(crate) struct Args {
     /// Where to run: local, local[N], local[*], local-cluster[WORKERS,CORES,MEMORY_MIB] or hearth://HOST:PORT[,HOST:PORT].
@@ -32,9 +37,10 @@ pub(crate) struct Args {
     /// A file with the SQL to run; - is standard input.
     #[arg(short = 'f', long = "file", value_name = "FILE", group = "what")]
     file: Option<PathBuf>,
-    /// How rows are printed.
-    #[arg(long, value_enum, default_value_t = FormatArg::Table)]
-    format: FormatArg,
+    /// How rows are printed: table, csv, tsv, json, ndjson, markdown, vertical, arrow, arrow-stream or parquet. Default: what
+    /// the name of the output file says, else table.
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
     /// Write the rows to this file instead of standard output; it appears when all rows are in it.
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -56,30 +62,33 @@ pub(crate) struct Args {
     /// Print the stages of each query and what they took to standard error.
     #[arg(short, long)]
     verbose: bool,
+    /// Do not keep what is typed into the shell, nor offer what was.
+    #[arg(long)]
+    no_history: bool,
     #[command(flatten)]
     settings: settings::Args,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum FormatArg {
-    /// A table for people.
-    Table,
-    /// Comma-separated values with a header.
-    Csv,
-    /// One JSON array of objects.
-    Json,
-    /// One JSON object a line.
-    Ndjson,
-}
+impl Args {
+    /// What was asked for, else what the output file's name says.
+    fn format(&self) -> Format {
+        self.format.or_else(|| self.output.as_deref().and_then(Format::of_file)).unwrap_or_default()
+    }
 
-impl From<FormatArg> for Format {
-    fn from(arg: FormatArg) -> Self {
-        match arg {
-            FormatArg::Table => Self::Table,
-            FormatArg::Csv => Self::Csv,
-            FormatArg::Json => Self::Json,
-            FormatArg::Ndjson => Self::Ndjson,
+    /// Bytes for programs are nothing for people.
+    fn check_output(&self) -> Result<(), Failure> {
+        let to_stdout = self.output.as_deref().is_none_or(|path| path == Path::new("-"));
+        if self.format().is_binary() && to_stdout && io::stdout().is_terminal() {
+            let message =
+                format!("--format {} writes bytes that are nothing for a terminal; add -o FILE", self.format());
+            return Err(Failure::usage(message));
         }
+        Ok(())
+    }
+
+    /// The FILE or SQL is not given, and somebody sits there who can be asked for it.
+    fn is_interactive(&self) -> bool {
+        self.execute.is_none() && self.file.is_none() && io::stdin().is_terminal() && io::stdout().is_terminal()
     }
 }
 
@@ -90,12 +99,24 @@ const LOG: &str = "warn,hearth_master=error,hearth_worker=error,hearth_executor=
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     logging::start(LOG);
     let conf = configuration(args)?;
-    let text = sql_text(args)?;
     // What can be refused is refused before anybody's cores are taken.
+    args.check_output()?;
     if let Some(dir) = args.tables.as_ref().filter(|dir| !dir.is_dir()) {
         return Err(Failure::failed(format!("--tables {}: there is no such directory", dir.display())));
     }
-    let target = Target::open(args.output.as_deref())?;
+    if args.is_interactive() {
+        let options = shell::Options {
+            format: args.format(),
+            output: args.output.clone(),
+            tables: args.tables.clone(),
+            history: !args.no_history,
+            verbose: args.verbose,
+        };
+        return shell::run(conf, options);
+    }
+    let source = Source::read(args.execute.as_deref(), args.file.as_deref())?;
+    let parsed = source.parse()?;
+    let mut target = Target::open(args.output.as_deref())?;
     super::runtime(2)?.block_on(async {
         let mut stop = Stop::listen()?;
         let context = tokio::select! {
@@ -103,10 +124,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             _ = stop.next() => return Err(Failure::interrupted()),
         };
         let done = tokio::select! {
-            done = statements(args, &context, &text, target) => done,
+            done = statements(args, &context, &source, &parsed, &mut target) => done,
             // Dropping the query cancels it; the context then says goodbye.
             _ = stop.next() => Err(Failure::interrupted()),
         };
+        let done = done.and_then(|()| target.finish());
         let (state, reason) = match &done {
             Ok(()) => (ApplicationState::Finished, ""),
             Err(failure) if failure.is_interruption() => (ApplicationState::Killed, failure.message.as_str()),
@@ -121,33 +143,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// What no local mode can ever hold is a bad argument.
-fn connect_failure(error: Error) -> Failure {
+pub(super) fn connect_failure(error: Error) -> Failure {
     match error {
         Error::NeverFits { .. } => Failure::usage(error),
         error => Failure::failed(error),
     }
-}
-
-fn sql_text(args: &Args) -> Result<String, Failure> {
-    let (name, read) = match (&args.execute, &args.file) {
-        (Some(text), _) => return Ok(text.clone()),
-        (None, Some(path)) if path == Path::new("-") => ("standard input".to_owned(), read_bounded(io::stdin().lock())),
-        (None, Some(path)) => (path.display().to_string(), fs::File::open(path).and_then(read_bounded)),
-        (None, None) => return Err(Failure::usage("give the SQL to run with -e SQL or -f FILE")),
-    };
-    let bytes = read.map_err(|e| Failure::failed(format!("{name}: {e}")))?;
-    if bytes.len() as u64 > MAX_SQL_BYTES {
-        return Err(Failure::failed(format!("{name}: more than {} MiB of SQL", MAX_SQL_BYTES >> 20)));
-    }
-    String::from_utf8(bytes).map_err(|e| {
-        Failure::failed(format!("{name}: not UTF-8 at byte {}; SQL text must be UTF-8", e.utf8_error().valid_up_to()))
-    })
-}
-
-fn read_bounded(from: impl io::Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    from.take(MAX_SQL_BYTES + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn configuration(args: &Args) -> Result<Conf, Failure> {
@@ -161,57 +161,43 @@ fn configuration(args: &Args) -> Result<Conf, Failure> {
     args.settings.load(flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect())
 }
 
-async fn statements(args: &Args, context: &Context, text: &str, mut target: Target) -> Result<(), Failure> {
-    let statements = context.statements(text).map_err(Failure::failed)?;
-    if statements.is_empty() {
-        return Err(Failure::failed("there is no statement in the SQL text"));
-    }
+async fn statements(
+    args: &Args,
+    context: &Context,
+    source: &Source,
+    statements: &[Statement],
+    target: &mut Target,
+) -> Result<(), Failure> {
     if let Some(dir) = &args.tables {
         context.register_tables(dir).await.map_err(Failure::failed)?;
     }
-    for statement in statements {
-        one(args, context, &statement, &mut target).await?;
-    }
-    target.finish()
-}
-
-async fn one(
-    args: &Args,
-    context: &Context,
-    statement: &hearth_plan::Statement,
-    target: &mut Target,
-) -> Result<(), Failure> {
-    let begun = Instant::now();
-    let mut query = context.run(statement).await.map_err(Failure::failed)?;
-    let bars = Bars::show(query.progress());
-    if matches!(args.format, FormatArg::Table) {
-        // A table is held whole before it is printed.
-        query = query.bounded();
-    }
-    let mut rows = 0;
-    // A statement such as SET or CREATE VIEW has no columns: it prints nothing.
-    if !query.schema().fields().is_empty() {
-        let (name, reader_left) = (target.name(), target.reader_left());
-        let mut writer = Writer::new(args.format.into(), query.schema(), &mut target.stream);
-        while let Some(batch) = query.next().await {
-            let batch = batch.map_err(Failure::failed)?;
-            rows += batch.num_rows();
-            // Bars and rows share a terminal.
-            bars.suspend(|| writer.write(&batch)).map_err(|e| Target::failed(&name, &e))?;
-            if reader_left.load(Ordering::Relaxed) {
-                // Nobody wants the rest: leaving here cancels the query.
-                break;
+    let format = args.format();
+    let mut results = 0;
+    for (place, statement) in statements.iter().enumerate() {
+        let failed = |message: String| Failure::failed(source.locate(place, statements, &message));
+        let begun = Instant::now();
+        let mut query = context.run(statement).await.map_err(|e| failed(e.to_string()))?;
+        results += u32::from(!query.schema().fields().is_empty());
+        if format.is_binary() && results > 1 {
+            return Err(failed(format!("a {format} file has room for the rows of one statement; give each its own")));
+        }
+        let mut rows = 0;
+        let done = rows::write(&mut query, format, target, &mut rows, std::future::pending()).await;
+        done.map_err(|trouble| match trouble {
+            Trouble::Query(error) => failed(error.to_string()),
+            Trouble::Output(message) => Failure::failed(message),
+            Trouble::Cancelled => Failure::interrupted(),
+        })?;
+        if args.verbose {
+            for stage in query.stages() {
+                output::remark(&format!("  {stage}"));
             }
+            let s = if rows == 1 { "" } else { "s" };
+            output::remark(&format!("{rows} row{s} in {:.3} s", begun.elapsed().as_secs_f64()));
         }
-        bars.finish();
-        writer.finish().map_err(|e| Target::failed(&name, &e))?;
-    }
-    if args.verbose {
-        for stage in query.stages() {
-            output::remark(&format!("  {stage}"));
+        if target.reader_left().load(Ordering::Relaxed) {
+            break;
         }
-        let s = if rows == 1 { "" } else { "s" };
-        output::remark(&format!("{rows} row{s} in {:.3} s", begun.elapsed().as_secs_f64()));
     }
     Ok(())
 }

@@ -20,6 +20,8 @@ pub(super) struct Target {
     name: String,
     /// The reader of standard output went away.
     reader_left: Arc<AtomicBool>,
+    /// It may take over the terminal.
+    takes_screen: bool,
     /// A file under its temporary name, and the name it gets.
     file: Option<(TempPath, PathBuf)>,
 }
@@ -33,7 +35,7 @@ impl Target {
             let reader_left = Arc::new(AtomicBool::new(false));
             let stdout = Quiet { stdout: io::stdout(), reader_left: Arc::clone(&reader_left) };
             let stream = Box::new(BufWriter::new(stdout));
-            return Ok(Self { stream, name: "standard output".into(), reader_left, file: None });
+            return Ok(Self { stream, name: "standard output".into(), reader_left, takes_screen: false, file: None });
         };
         let name = path.display().to_string();
         let failed = |e: io::Error| Failure::failed(format!("-o {name}: {e}"));
@@ -47,7 +49,13 @@ impl Target {
             Ok(about) if about.is_dir() => Err(failed(io::ErrorKind::IsADirectory.into())),
             Ok(about) if !about.is_file() => {
                 let file = fs::OpenOptions::new().write(true).open(&path).map_err(failed)?;
-                Ok(Self { stream: Box::new(BufWriter::new(file)), name, reader_left: Arc::default(), file: None })
+                Ok(Self {
+                    stream: Box::new(BufWriter::new(file)),
+                    name,
+                    reader_left: Arc::default(),
+                    takes_screen: false,
+                    file: None,
+                })
             }
             _ => {
                 let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -59,9 +67,20 @@ impl Target {
                     .map_err(failed)?;
                 let (file, temporary) = temporary.into_parts();
                 let stream = Box::new(BufWriter::new(file));
-                Ok(Self { stream, name, reader_left: Arc::default(), file: Some((temporary, path)) })
+                let file = Some((temporary, path));
+                Ok(Self { stream, name, reader_left: Arc::default(), takes_screen: false, file })
             }
         }
+    }
+
+    /// What a pager shows, which takes over the terminal and sets `reader_left` when it is quit.
+    pub(super) fn pager(stream: Box<dyn Write + Send>, reader_left: Arc<AtomicBool>) -> Self {
+        Self { stream, name: "the pager".into(), reader_left, takes_screen: true, file: None }
+    }
+
+    /// Whether nothing else may be drawn on the terminal once rows come.
+    pub(super) const fn takes_screen(&self) -> bool {
+        self.takes_screen
     }
 
     /// True once nobody wants what is still to come.

@@ -75,7 +75,8 @@ pub enum ConfError {
 }
 
 impl ConfError {
-    pub(super) fn unknown(name: &str) -> Self {
+    /// A name that is no key's, for whoever looks one up.
+    pub fn unknown(name: &str) -> Self {
         Self::UnknownKey { name: name.to_owned(), nearest: nearest::nearest(name).0 }
     }
 

@@ -23,6 +23,7 @@ mod results;
 mod session;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 pub use error::QueryError;
 pub use query::QueryRun;

@@ -1,14 +1,22 @@
 //! A session: the tables and settings that a user's statements see, and the driver that runs them.
 
-use super::{QueryError, QueryRun, results::Reader};
+use super::{
+    QueryError, QueryRun,
+    results::Reader,
+    variables::{Answer, Variables},
+};
 use crate::shell::DriverHandle;
+use datafusion::arrow::datatypes::Schema;
 use hearth_blocks::FetchOptions;
 use hearth_core::{
     conf::{Conf, Fuse, ShufflePartitions, keys},
     memory::pool_bytes,
 };
-use hearth_plan::{PlanError, Planned, ScanSplit, SqlSession, Statement};
-use std::{path::Path, sync::Arc};
+use hearth_plan::{PlanError, Planned, ScanSplit, SqlSession, Statement, Variable};
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 /// How a session plans and reads.
 #[derive(Clone, Debug)]
@@ -20,6 +28,10 @@ pub struct SessionOptions {
     /// `spark.driver.maxResultSize`: bytes of rows that are held all at once, by [`QueryRun::collect`] or by a caller who
     /// says so with [`QueryRun::bounded`]. `None` is no limit.
     pub max_result_size: Option<u64>,
+    /// What all of this was made from, for statements that change it.
+    pub conf: Conf,
+    /// What is known of the executors.
+    pub capacity: Option<Capacity>,
 }
 
 impl Default for SessionOptions {
@@ -28,6 +40,8 @@ impl Default for SessionOptions {
             plan: hearth_plan::SessionOptions::default(),
             fetch: FetchOptions::default(),
             max_result_size: Some(1 << 30),
+            conf: Conf::new(),
+            capacity: None,
         }
     }
 }
@@ -92,6 +106,8 @@ impl SessionOptions {
                 idle_timeout: conf.get(&keys::NETWORK_TIMEOUT),
             },
             max_result_size: conf.get(&keys::DRIVER_MAX_RESULT_SIZE),
+            conf: conf.clone(),
+            capacity,
         }
     }
 }
@@ -99,18 +115,27 @@ impl SessionOptions {
 /// A session.
 #[derive(Debug)]
 pub struct Session {
-    sql: SqlSession,
+    planning: RwLock<Planning>,
     driver: DriverHandle,
     reader: Arc<Reader>,
     max_result_size: Option<u64>,
+    capacity: Option<Capacity>,
+}
+
+/// How a session plans now.
+#[derive(Debug)]
+struct Planning {
+    sql: SqlSession,
+    variables: Variables,
 }
 
 impl Session {
     /// A session on a driver. Must be called on a tokio runtime, which fetches results.
     pub fn new(driver: DriverHandle, options: SessionOptions) -> Result<Self, PlanError> {
-        let SessionOptions { plan, fetch, max_result_size } = options;
+        let SessionOptions { plan, fetch, max_result_size, conf, capacity } = options;
         let reader = Arc::new(Reader::new(driver.clone(), fetch));
-        Ok(Self { sql: SqlSession::new(plan)?, driver, reader, max_result_size })
+        let planning = Planning { sql: SqlSession::new(plan)?, variables: Variables::new(conf) };
+        Ok(Self { planning: RwLock::new(planning), driver, reader, max_result_size, capacity })
     }
 
     /// The driver that runs its queries.
@@ -118,26 +143,68 @@ impl Session {
         &self.driver
     }
 
+    /// What plans its statements: its tables, views and variables.
+    pub fn planner(&self) -> SqlSession {
+        self.planning.read().unwrap_or_else(PoisonError::into_inner).sql.clone()
+    }
+
+    /// Goes on with the tables, views and variables of another session.
+    pub fn adopt(&mut self, other: Self) {
+        self.planning = other.planning;
+    }
+
     /// Registers every file, or folder of parts, in `dir` as a table of its name; gives the names.
     pub async fn register_tables(&self, dir: &Path) -> Result<Vec<String>, PlanError> {
-        self.sql.register_tables(dir).await
+        self.planner().register_tables(dir).await
     }
 
     /// The statements of a text, in order.
     pub fn statements(&self, sql: &str) -> Result<Vec<Statement>, PlanError> {
-        self.sql.statements(sql)
+        self.planner().statements(sql)
     }
 
     /// Runs a text of one statement.
     pub async fn sql(&self, text: &str) -> Result<QueryRun, QueryError> {
-        let planned = self.sql.plan(text).await?;
-        self.submit(planned).await
+        let mut statements = self.statements(text)?;
+        match (statements.pop(), statements.len()) {
+            (Some(statement), 0) => self.run(&statement).await,
+            (None, _) => Err(PlanError::Syntax("there is no statement in the text".into()).into()),
+            (Some(_), n) => Err(PlanError::Syntax(format!("expected one statement, found {}", n + 1)).into()),
+        }
     }
 
     /// Runs one statement of [`Session::statements`].
     pub async fn run(&self, statement: &Statement) -> Result<QueryRun, QueryError> {
-        let planned = self.sql.plan_statement(statement).await?;
+        let planned = match statement.variable().map(|variable| self.answer(&variable)).transpose()?.flatten() {
+            Some(Answer::Changed(conf)) => self.change(conf)?,
+            Some(Answer::Rows(rows)) => SqlSession::variable_rows(&rows)?,
+            Some(Answer::RowsToo(rows)) => {
+                let (engine, ours) =
+                    (self.planner().plan_statement(statement).await?, SqlSession::variable_rows(&rows)?);
+                match (engine, ours) {
+                    (Planned::Local(mut all, schema), Planned::Local(ours, other)) if *schema == *other => {
+                        all.extend(ours);
+                        Planned::Local(all, schema)
+                    }
+                    (engine, _) => engine,
+                }
+            }
+            None => self.planner().plan_statement(statement).await?,
+        };
         self.submit(planned).await
+    }
+
+    fn answer(&self, variable: &Variable) -> Result<Option<Answer>, PlanError> {
+        self.planning.read().unwrap_or_else(PoisonError::into_inner).variables.answer(variable)
+    }
+
+    /// Plans by another configuration from here on.
+    fn change(&self, conf: Conf) -> Result<Planned, PlanError> {
+        let options = SessionOptions::from_conf(&conf, self.capacity);
+        let mut planning = self.planning.write().unwrap_or_else(PoisonError::into_inner);
+        planning.sql = planning.sql.with_options(&options.plan)?;
+        planning.variables.take(conf);
+        Ok(Planned::Local(Vec::new(), Arc::new(Schema::empty())))
     }
 
     async fn submit(&self, planned: Planned) -> Result<QueryRun, QueryError> {

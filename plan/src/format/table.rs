@@ -1,17 +1,17 @@
 //! Columns with a frame.
 
-use arrow::{
-    array::RecordBatch,
-    datatypes::SchemaRef,
-    error::ArrowError,
-    util::display::{ArrayFormatter, FormatOptions},
-};
+use super::cells::{self, Cells, printable};
+use arrow::{array::RecordBatch, datatypes::SchemaRef, error::ArrowError};
 use std::io::Write;
 use unicode_width::UnicodeWidthStr;
 
 /// Rows that are held back to find out how wide columns are. A result may be larger than memory, so that later rows can
 /// only overflow their columns.
-const MEASURED_ROWS: usize = 1000;
+const MEASURED_ROWS: usize = 10_000;
+/// Bytes of their text at most, when values are long.
+const MEASURED_BYTES: usize = 16 << 20;
+/// What a column is padded to at most: one long value is no reason to fill every row with spaces. It overflows instead.
+const MAX_WIDTH: usize = 1000;
 
 type Row = Vec<String>;
 
@@ -20,28 +20,27 @@ pub(super) struct TableWriter<W> {
     out: W,
     /// Rows that wait for the widths.
     waiting: Vec<Row>,
+    waiting_bytes: usize,
     /// Known once the header is written.
     widths: Option<Vec<usize>>,
 }
 
 impl<W: Write> TableWriter<W> {
     pub(super) const fn new(schema: SchemaRef, out: W) -> Self {
-        Self { schema, out, waiting: Vec::new(), widths: None }
+        Self { schema, out, waiting: Vec::new(), waiting_bytes: 0, widths: None }
     }
 
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
-        let options = FormatOptions::default();
-        let columns = batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let options = cells::options();
+        let cells = Cells::of(batch, &options)?;
         for i in 0..batch.num_rows() {
-            // A line break inside a value would tear the frame.
-            let cell = |c: &ArrayFormatter<'_>| Ok(c.value(i).try_to_string()?.replace('\n', "\\n"));
-            let row = columns.iter().map(cell).collect::<Result<Row, ArrowError>>()?;
+            let row = cells.row(i)?;
             match &self.widths {
                 Some(widths) => write_row(&mut self.out, &self.schema, widths, &row)?,
                 None => {
+                    self.waiting_bytes += row.iter().map(String::len).sum::<usize>();
                     self.waiting.push(row);
-                    if self.waiting.len() >= MEASURED_ROWS {
+                    if self.waiting.len() >= MEASURED_ROWS || self.waiting_bytes >= MEASURED_BYTES {
                         self.begin()?;
                     }
                 }
@@ -61,10 +60,10 @@ impl<W: Write> TableWriter<W> {
         if let Some(widths) = &self.widths {
             return Ok(widths.clone());
         }
-        let header: Row = self.schema.fields().iter().map(|f| f.name().replace('\n', "\\n")).collect();
-        let mut widths: Vec<usize> = header.iter().map(|h| h.width()).collect();
+        let header: Row = self.schema.fields().iter().map(|f| printable(f.name()).into_owned()).collect();
+        let mut widths: Vec<usize> = header.iter().map(|h| h.width().min(MAX_WIDTH)).collect();
         for row in &self.waiting {
-            widths.iter_mut().zip(row).for_each(|(width, cell)| *width = cell.width().max(*width));
+            widths.iter_mut().zip(row).for_each(|(width, cell)| *width = cell.width().min(MAX_WIDTH).max(*width));
         }
         write_rule(&mut self.out, &widths)?;
         write_row(&mut self.out, &self.schema, &widths, &header)?;

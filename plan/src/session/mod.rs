@@ -15,30 +15,34 @@
 mod apart;
 mod local;
 mod macros;
+mod names;
 mod nesting;
 mod physical;
 mod pin;
 mod rewrite;
 mod statement;
 mod tables;
+mod variables;
 
 pub use statement::Statement;
+pub use variables::Variable;
 
 use crate::{
     PlanError, depth,
     exchange::DistributeBy,
-    optimize::{self, Rule, ScanSplit},
-    stages::CutOptions,
+    optimize::{self, ScanSplit},
     tpch,
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
+    common::config::ConfigOptions,
     execution::{SessionStateBuilder, runtime_env::RuntimeEnv},
     logical_expr::{DdlStatement, LogicalPlan, Statement as Command},
     prelude::{SessionConfig, SessionContext},
 };
 use hearth_core::{StageGraph, conf::RangeSort};
 use macros::MacroFactory;
+use physical::Layout;
 use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc};
 
 /// How a session plans.
@@ -103,11 +107,7 @@ pub enum Planned {
 #[derive(Clone)]
 pub struct SqlSession {
     context: SessionContext,
-    fuse: Option<u32>,
-    partition_bytes: Option<u64>,
-    /// How a plan that will be cut is optimized.
-    rules: Arc<[Rule]>,
-    cut: CutOptions,
+    layout: Layout,
 }
 
 impl SqlSession {
@@ -118,10 +118,8 @@ impl SqlSession {
         for (key, value) in &options.settings {
             settings.set(key, value)?;
         }
-        settings.execution.target_partitions = options.partitions.max(1);
         settings.execution.planning_concurrency = 1;
-        let batch_size = NonZeroUsize::new(options.batch_size.max(1)).unwrap_or(NonZeroUsize::MIN);
-        settings.set("datafusion.execution.batch_size", &batch_size.to_string())?;
+        choose(settings, &options)?;
         settings.catalog.information_schema = true;
         settings.sql_parser.collect_spans = true;
         let mut state = SessionStateBuilder::new()
@@ -130,18 +128,19 @@ impl SqlSession {
             .with_analyzer_rule(Arc::new(DistributeBy))
             .with_physical_optimizer_rules(optimize::rules_for_one_task())
             .with_function_factory(Some(Arc::new(MacroFactory)));
-        if let Some(runtime) = options.runtime {
+        if let Some(runtime) = options.runtime.clone() {
             state = state.with_runtime_env(runtime);
         }
         let context = SessionContext::new_with_state(state.build());
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
-        Ok(Self {
-            context,
-            fuse: options.fuse,
-            partition_bytes: options.partition_bytes,
-            rules: optimize::rules_for_stages(options.broadcast_bytes, options.scans).into(),
-            cut: CutOptions { range_sort: options.range_sort },
-        })
+        Ok(Self { context, layout: Layout::of(&options) })
+    }
+
+    /// The same tables, views and variables, with what is planned by other options; its runtime and settings stay.
+    pub fn with_options(&self, options: &SessionOptions) -> Result<Self, PlanError> {
+        let state = self.context.state_ref();
+        choose(state.write().config_mut().options_mut(), options)?;
+        Ok(Self { context: self.context.clone(), layout: Layout::of(options) })
     }
 
     /// The session of DataFusion underneath, to register tables of other kinds.
@@ -152,7 +151,7 @@ impl SqlSession {
     /// The statements of a text, in order.
     pub fn statements(&self, sql: &str) -> Result<Vec<Statement>, PlanError> {
         let state = self.context.state();
-        apart::compute(|| statement::split(&state, sql))
+        apart::compute(|| statement::split(&state.config_options().sql_parser, sql))
     }
 
     /// Plans a text of one statement.
@@ -168,7 +167,11 @@ impl SqlSession {
     /// Plans a statement, or runs it if it is one for the driver.
     pub async fn plan_statement(&self, statement: &Statement) -> Result<Planned, PlanError> {
         let (session, statement) = (self.clone(), statement.clone());
-        apart::run(move || async move { session.plan_logical(&statement).await.map_err(|e| session.hint(e)) }).await
+        let plan = move || async move {
+            let planned = session.plan_logical(&statement).await;
+            planned.map_err(|e| session.hint_variable(&statement, session.hint(e)))
+        };
+        apart::run(plan).await
     }
 
     async fn plan_logical(&self, statement: &Statement) -> Result<Planned, PlanError> {
@@ -204,4 +207,11 @@ impl fmt::Debug for SqlSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqlSession").field("id", &self.context.session_id()).finish_non_exhaustive()
     }
+}
+
+/// What options say in DataFusion's own words.
+fn choose(settings: &mut ConfigOptions, options: &SessionOptions) -> Result<(), PlanError> {
+    settings.execution.target_partitions = options.partitions.max(1);
+    let batch_size = NonZeroUsize::new(options.batch_size.max(1)).unwrap_or(NonZeroUsize::MIN);
+    Ok(settings.set("datafusion.execution.batch_size", &batch_size.to_string())?)
 }

@@ -3,11 +3,11 @@
 //! A plan is laid out in one of two ways. *Fused*, it is one task in the only executor there is, planned as DataFusion
 //! would for itself. *Cut*, it is stages, planned so that exchanges are few and every operator may see just one partition.
 
-use super::{Planned, SqlSession, local, pin};
+use super::{Planned, SessionOptions, SqlSession, local, pin};
 use crate::{
     PlanError, depth,
-    optimize::partitions_for,
-    stages::{StageText, TableNames, can_fuse, cut, fuse, is_flat},
+    optimize::{self, Rule, partitions_for},
+    stages::{CutOptions, StageText, TableNames, can_fuse, cut, fuse, is_flat},
 };
 use datafusion::{
     common::tree_node::TreeNodeRecursion,
@@ -18,6 +18,28 @@ use datafusion::{
 };
 use hearth_core::StageGraph;
 use std::sync::Arc;
+
+/// How queries are laid out.
+#[derive(Clone)]
+pub(super) struct Layout {
+    /// The slots of the only executor.
+    fuse: Option<u32>,
+    partition_bytes: Option<u64>,
+    /// How a plan that will be cut is optimized.
+    rules: Arc<[Rule]>,
+    cut: CutOptions,
+}
+
+impl Layout {
+    pub(super) fn of(options: &SessionOptions) -> Self {
+        Self {
+            fuse: options.fuse,
+            partition_bytes: options.partition_bytes,
+            rules: optimize::rules_for_stages(options.broadcast_bytes, options.scans).into(),
+            cut: CutOptions { range_sort: options.range_sort },
+        }
+    }
+}
 
 /// What a query becomes.
 enum Staged {
@@ -48,7 +70,7 @@ impl SqlSession {
 
     async fn stages(&self, plan: &LogicalPlan) -> Result<Staged, PlanError> {
         let names = table_names(plan);
-        if let Some(slots) = self.fuse {
+        if let Some(slots) = self.layout.fuse {
             let mut state = self.context.state();
             pin::for_one_task(state.config_mut().options_mut());
             let physical = physical(&state, plan).await?;
@@ -56,7 +78,7 @@ impl SqlSession {
                 return Ok(Staged::Here(physical));
             }
             let stages = match (is_flat(&physical), can_fuse(&physical)) {
-                (true, _) => Some(cut(&physical, &names, &state.task_ctx(), self.cut)),
+                (true, _) => Some(cut(&physical, &names, &state.task_ctx(), self.layout.cut)),
                 (false, true) => Some(fuse(&physical, &names, &state.task_ctx(), slots)),
                 (false, false) => None,
             };
@@ -74,7 +96,7 @@ impl SqlSession {
         if local::reads_session(&physical) {
             return Ok(Staged::Here(physical));
         }
-        let (graph, texts) = cut(&physical, &names, &state.task_ctx(), self.cut)?;
+        let (graph, texts) = cut(&physical, &names, &state.task_ctx(), self.layout.cut)?;
         Ok(Staged::Stages(graph, texts, physical))
     }
 
@@ -84,11 +106,11 @@ impl SqlSession {
         plan: &LogicalPlan,
     ) -> Result<(SessionState, Arc<dyn ExecutionPlan>), PlanError> {
         let state = SessionStateBuilder::new_from_existing(self.context.state());
-        let mut state = state.with_physical_optimizer_rules(self.rules.to_vec()).build();
+        let mut state = state.with_physical_optimizer_rules(self.layout.rules.to_vec()).build();
         pin::for_stages(state.config_mut().options_mut());
         let first = physical(&state, plan).await?;
         let least = state.config().target_partitions();
-        let wanted = self.partition_bytes.map_or(least, |bytes| partitions_for(&first, bytes, least));
+        let wanted = self.layout.partition_bytes.map_or(least, |bytes| partitions_for(&first, bytes, least));
         if wanted <= least {
             return Ok((state, first));
         }

@@ -3,28 +3,45 @@
 use super::{apart, nesting, rewrite};
 use crate::PlanError;
 use datafusion::{
-    common::{DataFusionError, config::Dialect},
-    execution::session_state::SessionState,
+    common::{
+        DataFusionError,
+        config::{Dialect, SqlParserOptions},
+    },
     sql::{
         parser::{DFParserBuilder, Statement as Parsed},
-        sqlparser::{dialect::dialect_from_str, tokenizer::Tokenizer},
+        sqlparser::{dialect::dialect_from_str, tokenizer::Token, tokenizer::Tokenizer},
     },
 };
 use std::{fmt, sync::Arc};
 
 /// One statement of a text. Errors in it have their position in the whole text. Cheap to clone.
 #[derive(Clone)]
-pub struct Statement(Arc<Parsed>);
+pub struct Statement {
+    parsed: Arc<Parsed>,
+    line: u64,
+}
 
 impl Statement {
+    /// The statements of a text, in order, in the dialect that sessions begin with. Needs no session, so that what is no
+    /// SQL is known before there is one.
+    pub fn parse(sql: &str) -> Result<Vec<Self>, PlanError> {
+        let options = SqlParserOptions::default();
+        apart::compute(|| split(&options, sql))
+    }
+
     pub(super) fn inner(&self) -> &Parsed {
-        &self.0
+        &self.parsed
+    }
+
+    /// The line of the text on which it begins, from 1.
+    pub const fn line(&self) -> u64 {
+        self.line
     }
 }
 
 impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = apart::compute(|| Ok(self.0.to_string())).map_err(|_| fmt::Error)?;
+        let text = apart::compute(|| Ok(self.parsed.to_string())).map_err(|_| fmt::Error)?;
         f.write_str(&text)
     }
 }
@@ -35,8 +52,7 @@ impl fmt::Debug for Statement {
     }
 }
 
-pub(super) fn split(state: &SessionState, sql: &str) -> Result<Vec<Statement>, PlanError> {
-    let options = &state.config_options().sql_parser;
+pub(super) fn split(options: &SqlParserOptions, sql: &str) -> Result<Vec<Statement>, PlanError> {
     let name: &Dialect = &options.dialect;
     let dialect = dialect_from_str(name)
         .ok_or_else(|| PlanError::Syntax(format!("unknown SQL dialect {name}; see datafusion.sql_parser.dialect")))?;
@@ -47,12 +63,23 @@ pub(super) fn split(state: &SessionState, sql: &str) -> Result<Vec<Statement>, P
         .with_dialect(dialect.as_ref())
         .with_recursion_limit(options.recursion_limit.get())
         .build()?;
-    let parsed = parser.parse_statements().map_err(|e| at_end(e.into(), sql))?;
-    let rewritten = parsed.into_iter().map(|mut parsed| {
+    let mut statements = Vec::new();
+    loop {
+        let mut apart = statements.is_empty();
+        while parser.parser.consume_token(&Token::SemiColon) {
+            apart = true;
+        }
+        let next = parser.parser.peek_token();
+        if next.token == Token::EOF {
+            return Ok(statements);
+        }
+        if !apart && let Err(error) = parser.parser.expected::<()>("end of statement", next.clone()) {
+            return Err(DataFusionError::from(error).into());
+        }
+        let mut parsed = parser.parse_statement().map_err(|e| at_end(e.into(), sql))?;
         rewrite::rewrite(&mut parsed)?;
-        Ok(Statement(Arc::new(parsed)))
-    });
-    rewritten.collect()
+        statements.push(Statement { parsed: Arc::new(parsed), line: next.span.start.line });
+    }
 }
 
 /// The parser says where something stands that it did not expect, but not where the text ends.

@@ -1,0 +1,218 @@
+//! The interactive shell, driven by its keys on a pseudo terminal.
+
+mod terminal;
+
+use hearth_core::ApplicationState;
+use hearth_integration::real::{TestCluster, hearth};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use terminal::Terminal;
+
+const CTRL_C: &str = "\x03";
+const CTRL_D: &str = "\x04";
+const UP: &str = "\x1b[A";
+
+fn shell(home: &Path, args: &[&str]) -> Command {
+    let mut command = hearth();
+    command.arg("sql").args(args).env("HOME", home).env("TERM", "xterm-256color").current_dir(home);
+    for name in ["XDG_STATE_HOME", "PAGER", "NO_COLOR"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn started(home: &Path, args: &[&str]) -> Terminal {
+    let mut terminal = Terminal::start(shell(home, args));
+    terminal.until("the first prompt", |text| text.contains(".help says more") && text.trim_end().ends_with("hearth>"));
+    terminal
+}
+
+#[test]
+fn a_statement_of_many_lines_runs_when_it_ends() {
+    let home = tempfile::tempdir().unwrap();
+    let mut shell = started(home.path(), &["--master", "local[1]"]);
+    shell.keys("select count(*) as n\r");
+    shell.until("it says what it waits for", |text| text.contains("(; ends the statement)"));
+    shell.keys("from (values (1), ('2;\r");
+    shell.until("it says what is open", |text| text.contains("(' of line 2 is open)"));
+    shell.line("')) as t(a);");
+    let text = shell.text();
+    assert!(text.contains("| 2 |") || text.contains("error:"), "{text}");
+    assert!(
+        shell.line("select 6 * 7 as answer;").contains("| 42 |") || shell.text().contains("42"),
+        "{}",
+        shell.text()
+    );
+    shell.keys(CTRL_D);
+    assert_eq!(shell.end(), 0);
+}
+
+#[test]
+fn tab_completes_keywords_tables_and_columns() {
+    let home = tempfile::tempdir().unwrap();
+    let mut shell = started(home.path(), &["--master", "local[1]"]);
+    shell.keys("sel\t");
+    shell.until("the keyword", |text| text.contains("hearth> select"));
+    shell.keys(" r_na from tpch.sf0_01.reg\t");
+    shell.until("the table", |text| text.contains("tpch.sf0_01.region"));
+    // Back to the column: over ` from tpch.sf0_01.region`.
+    shell.keys(&"\x1b[D".repeat(" from tpch.sf0_01.region".len()));
+    shell.keys("\t");
+    shell.until("the column", |text| text.contains("select r_name from tpch.sf0_01.region"));
+    shell.keys("\x05 where r_regionkey = 3;\r");
+    // By the TPC-H specification.
+    shell.until("the row", |text| text.contains("| EUROPE |"));
+    shell.keys(".he\t\r");
+    shell.until("the commands", |text| text.contains(".explain SQL"));
+    shell.keys(CTRL_D);
+    assert_eq!(shell.end(), 0);
+}
+
+#[test]
+fn an_error_has_a_caret_and_the_shell_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let mut shell = started(home.path(), &["--master", "local[1]"]);
+    shell.line("select n_nam from tpch.sf0_01.nation;");
+    let text = shell.text();
+    let lines: Vec<&str> = text.lines().collect();
+    let error = lines.iter().position(|l| l.starts_with("error:") && l.contains("n_nam")).expect("an error");
+    let shown = (error..lines.len()).find(|i| lines[*i].trim_start().starts_with("select n_nam")).expect("the line");
+    assert_eq!(lines[shown].find("n_nam"), lines[shown + 1].find('^'), "{text}");
+    shell.line("selec 1;");
+    shell.line(".tabels");
+    assert!(shell.text().contains("did you mean .tables?"), "{}", shell.text());
+    shell.line("select 40 + 2 as still;");
+    assert!(shell.text().contains("|    42 |") || shell.text().contains("42 |"), "{}", shell.text());
+    shell.keys("quit\r");
+    assert_eq!(shell.end(), 0);
+}
+
+#[test]
+fn the_history_is_kept_without_secrets_and_for_its_owner_only() {
+    let home = tempfile::tempdir().unwrap();
+    let mut shell = started(home.path(), &["--master", "local[1]"]);
+    shell.line("select 'first' as a;");
+    shell.line("set spark.hadoop.fs.s3a.secret.key = 'hush';");
+    shell.keys(CTRL_D);
+    assert_eq!(shell.end(), 0);
+    let file = home.path().join(".hearth/history");
+    let kept = fs::read_to_string(&file).unwrap();
+    assert!(kept.contains("'first'") && !kept.contains("hush"), "{kept}");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let mut shell = started(home.path(), &["--master", "local[1]"]);
+    shell.keys(UP);
+    shell.until("the older statement", |text| text.contains("hearth> select 'first' as a;"));
+    shell.keys("\r");
+    shell.until("its row", |text| text.contains("| first |"));
+    shell.keys(CTRL_D);
+    assert_eq!(shell.end(), 0);
+
+    let mut shell = started(home.path(), &["--master", "local[1]", "--no-history"]);
+    shell.line("select 'unseen' as a;");
+    shell.keys(CTRL_D);
+    assert_eq!(shell.end(), 0);
+    assert!(!fs::read_to_string(&file).unwrap().contains("unseen"));
+}
+
+#[test]
+fn ctrl_c_cancels_the_query_and_frees_its_slot() {
+    let cluster = TestCluster::start(&[1]);
+    let home = tempfile::tempdir().unwrap();
+    let args = ["--master", &cluster.url, "--name", "interrupted", "--conf", "spark.sql.shuffle.partitions=1"];
+    let mut shell = started(home.path(), &args);
+    // Six hundred million rows on one core take far longer than any test.
+    shell.keys("select count(*) from tpch.sf100.lineitem;\r");
+    shell.until("its task runs on the only slot", |text| text.contains("(1 running)"));
+    shell.keys(CTRL_C);
+    shell.until("it says so", |text| text.contains("cancelled after 0 rows"));
+    // The only slot is free again: this would wait for ever otherwise.
+    shell.line("select count(*) as n from tpch.sf0_01.region;");
+    assert!(shell.text().contains("| 5 |"), "{}", shell.text());
+    shell.line(".status");
+    assert!(shell.text().contains("1 executor with 1 core"), "{}", shell.text());
+    shell.keys("select 1");
+    shell.until("it is typed", |text| text.trim_end().ends_with("select 1"));
+    shell.keys(CTRL_C);
+    let prompts = shell.prompts();
+    shell.until("the line is cleared", |text| text.trim_end().ends_with("hearth>") || prompts > 99);
+    shell.keys(CTRL_C);
+    shell.until("the first on an empty line warns", |text| text.contains("Ctrl-C again leaves"));
+    shell.keys(CTRL_C);
+    assert_eq!(shell.end(), 0);
+    cluster.await_application("interrupted", |a| a.state == ApplicationState::Finished && a.executors.is_empty());
+    cluster.await_idle();
+}
+
+#[test]
+fn twice_while_a_query_runs_leaves_and_so_does_a_signal_at_the_prompt() {
+    let cluster = TestCluster::start(&[1]);
+    let home = tempfile::tempdir().unwrap();
+    let mut shell = started(home.path(), &["--master", &cluster.url, "--name", "hurried"]);
+    shell.keys("select count(*) from tpch.sf100.lineitem;\r");
+    shell.until("it runs", |text| text.contains("(1 running)"));
+    shell.keys(CTRL_C);
+    shell.keys(CTRL_C);
+    let code = shell.end();
+    assert!(code == 130 || code == 0, "it left: {code}");
+    cluster.await_idle();
+
+    let mut shell = started(home.path(), &["--master", &cluster.url, "--name", "ended"]);
+    shell.line("select 1 as one;");
+    shell.signal_term();
+    assert_eq!(shell.end(), 143);
+    cluster.await_application("ended", |a| a.state == ApplicationState::Killed);
+    cluster.await_idle();
+}
+
+#[test]
+fn rows_go_to_files_and_pagers() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("two.sql"), "select 'x' as a;\nselect 'y' as b;\n").unwrap();
+    let mut command = shell(home.path(), &["--master", "local[1]"]);
+    // A pager that shows what it is given is enough to see that it is asked.
+    command.env("PAGER", "sed 's/^/paged /'");
+    let mut shell = Terminal::start_sized(command, 40);
+    shell.until("the first prompt", |text| text.trim_end().ends_with("hearth>"));
+    shell.line(".output rows.csv");
+    shell.line("select 1 as a, 'b,c' as d;");
+    shell.line(".output -");
+    shell.line(".format vertical");
+    shell.line(".read two.sql");
+    assert!(shell.text().contains("a | x") && shell.text().contains("b | y"), "{}", shell.text());
+    assert_eq!(fs::read_to_string(home.path().join("rows.csv")).unwrap(), "a,d\n1,\"b,c\"\n");
+    shell.line(".format csv");
+    shell.keys("select value as paged_value from generate_series(1, 100);\r");
+    shell.until("the end", |text| text.contains("paged 100") && text.contains("100 rows in"));
+    shell.keys(CTRL_D);
+    assert_eq!(shell.end(), 0);
+}
+
+/// What `scripts/record-session.sh` prints: a session as a person would have it, on a cluster.
+#[test]
+#[ignore = "for a recording; the other tests hold what it shows"]
+fn a_session_to_show() {
+    let cluster = TestCluster::start(&[1, 1]);
+    let home = tempfile::tempdir().unwrap();
+    let mut shell = started(home.path(), &["--master", &cluster.url]);
+    shell.keys("sel\t");
+    shell.until("the keyword", |text| text.contains("hearth> select"));
+    shell.keys(" n_name, count(*) from tpch.sf0_01.nat\t");
+    shell.until("the table", |text| text.contains("tpch.sf0_01.nation"));
+    shell.keys(" join tpch.sf0_01.cust\t c\r");
+    shell.until("the second line", |text| text.contains("(; ends the statement)"));
+    shell.line("on c_nationkey = n_nationkey group by n_name order by 2 desc, 1 limit 3;");
+    shell.line("select n_nam from tpch.sf0_01.nation;");
+    shell.keys("select count(*) from tpch.sf100.lineitem;\r");
+    shell.until("it runs", |text| text.contains(" running)"));
+    shell.keys(CTRL_C);
+    shell.until("it is cancelled", |text| text.contains("cancelled after"));
+    shell.line("explain analyze select o_orderpriority, count(*) from tpch.sf0_01.orders group by 1;");
+    shell.line(".status");
+    shell.keys(CTRL_D);
+    shell.until("the end", |text| text.lines().filter(|l| l.starts_with("hearth>")).count() >= 6);
+    let seen = shell.text();
+    assert_eq!(shell.end(), 0);
+    if let Some(path) = std::env::var_os("HEARTH_RECORD") {
+        fs::write(path, seen.trim_end().to_owned() + "\n").unwrap();
+    }
+}
