@@ -12,6 +12,7 @@
 //! | [`session`] | SQL text and tables to a plan: [`SqlSession`] |
 //! | [`optimize`] | what DataFusion's optimizer does not know: broadcasts, splits of scans, partitions by size |
 //! | [`stages`] | a physical plan cut into a `StageGraph` |
+//! | [`store`] | files and object stores by URL, and their credentials |
 //! | [`payload`] | what the tasks of one stage compute, as bytes |
 //! | [`exchange`] | the operator that reads what other stages wrote, and where it reads from: [`BlockSource`] |
 //! | [`task`] | one task: [`run_task`] |
@@ -32,8 +33,10 @@ pub mod format;
 mod leaf;
 pub mod optimize;
 pub mod payload;
+mod scan;
 pub mod session;
 pub mod stages;
+pub mod store;
 pub mod task;
 pub mod text;
 pub mod tpch;
@@ -44,4 +47,5 @@ pub use failure::failure_of;
 pub use optimize::ScanSplit;
 pub use payload::DecodedPayload;
 pub use session::{Planned, SessionOptions, SqlSession, Statement, Variable};
+pub use store::{Secret, StoreError, StoreSettings, Stores};
 pub use task::{Chunk, TaskEnv, TaskEnvOptions, TaskRun, run_task};

@@ -12,7 +12,7 @@ use hearth_core::{
     conf::{Conf, Fuse, ShufflePartitions, keys},
     memory::pool_bytes,
 };
-use hearth_plan::{PlanError, Planned, ScanSplit, SqlSession, Statement, Variable};
+use hearth_plan::{PlanError, Planned, ScanSplit, Secret, SqlSession, Statement, StoreSettings, Variable};
 use std::{
     path::Path,
     sync::{Arc, PoisonError, RwLock},
@@ -94,6 +94,7 @@ impl SessionOptions {
                     open_cost_bytes: conf.get(&keys::SQL_FILES_OPEN_COST),
                 },
                 batch_size: usize::try_from(conf.get(&keys::SQL_BATCH_SIZE)).unwrap_or(usize::MAX),
+                stores: stores(conf),
                 range_sort: conf.get(&keys::SQL_RANGE_SORT),
                 ..hearth_plan::SessionOptions::default()
             },
@@ -109,6 +110,19 @@ impl SessionOptions {
             conf: conf.clone(),
             capacity,
         }
+    }
+}
+
+/// What is known of object stores. Credentials are the driver's: tasks are told those of the stores that they read.
+fn stores(conf: &Conf) -> StoreSettings {
+    let conf_pairs = conf.pairs().iter().filter(|(key, _)| key.starts_with("spark.hadoop."));
+    // Of variables that are not UTF-8 none is a store's.
+    let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    let ours = variables.filter(|(k, _)| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| k.starts_with(prefix)));
+    StoreSettings {
+        conf: conf_pairs.map(|(k, v)| (k.clone(), Secret::new(v))).collect(),
+        environment: ours.map(|(k, v)| (k, Secret::new(v))).collect(),
+        timeout: conf.get(&keys::STORE_TIMEOUT),
     }
 }
 

@@ -21,6 +21,7 @@ mod physical;
 mod pin;
 mod rewrite;
 mod statement;
+mod stores;
 mod tables;
 mod variables;
 
@@ -28,7 +29,7 @@ pub use statement::Statement;
 pub use variables::Variable;
 
 use crate::{
-    PlanError, depth,
+    PlanError, StoreSettings, depth,
     exchange::DistributeBy,
     optimize::{self, ScanSplit},
     tpch,
@@ -63,6 +64,8 @@ pub struct SessionOptions {
     pub batch_size: usize,
     /// What statements that run in the driver may use; DataFusion's default when not given.
     pub runtime: Option<Arc<RuntimeEnv>>,
+    /// What is known of object stores.
+    pub stores: StoreSettings,
     /// Settings of DataFusion by their full names (`datafusion.execution.time_zone`).
     pub settings: BTreeMap<String, String>,
     /// When a sort of the whole result is spread over partitions by ranges of its keys.
@@ -82,6 +85,7 @@ impl Default for SessionOptions {
             range_sort: RangeSort::Auto,
             batch_size: 8192,
             runtime: None,
+            stores: StoreSettings::default(),
             settings: BTreeMap::new(),
         }
     }
@@ -122,18 +126,18 @@ impl SqlSession {
         choose(settings, &options)?;
         settings.catalog.information_schema = true;
         settings.sql_parser.collect_spans = true;
-        let mut state = SessionStateBuilder::new()
-            .with_config(config)
+        let layout = Layout::of(&options);
+        let (stores, runtime) = stores::runtime(options.runtime, options.stores)?;
+        let state = SessionStateBuilder::new()
+            .with_config(config.with_extension(stores))
+            .with_runtime_env(runtime)
             .with_default_features()
             .with_analyzer_rule(Arc::new(DistributeBy))
             .with_physical_optimizer_rules(optimize::rules_for_one_task())
             .with_function_factory(Some(Arc::new(MacroFactory)));
-        if let Some(runtime) = options.runtime.clone() {
-            state = state.with_runtime_env(runtime);
-        }
-        let context = SessionContext::new_with_state(state.build());
+        let context = tables::context(state);
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
-        Ok(Self { context, layout: Layout::of(&options) })
+        Ok(Self { context, layout })
     }
 
     /// The same tables, views and variables, with what is planned by other options; its runtime and settings stay.
@@ -189,6 +193,10 @@ impl SqlSession {
             LogicalPlan::Statement(Command::Execute(_)) => {
                 let prepared = self.context.execute_logical_plan(plan).await?;
                 self.query(&prepared.into_unoptimized_plan()).await
+            }
+            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(mut table)) => {
+                self.take_options_of_table(&mut table)?;
+                self.run_here(LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table))).await
             }
             LogicalPlan::Ddl(DdlStatement::DropFunction(mut drop)) => {
                 // As it was named when it was made.

@@ -10,6 +10,8 @@ pub(super) fn for_one_task(settings: &mut ConfigOptions) {
     optimizer.enable_window_topn = false;
     // Subqueries that give several rows must fail, which only the operator checks.
     optimizer.enable_physical_uncorrelated_scalar_subquery = true;
+    // Tables are made for it: see `tables`.
+    settings.execution.listing_table_ignore_subdirectory = true;
 }
 
 /// For a plan that is cut into stages, whose tasks each have an instance of their own.

@@ -53,8 +53,8 @@ pub(crate) fn fuse(
     });
     let slots = slots.min(u32::try_from(widest).unwrap_or(u32::MAX)).max(1);
     let name = name::of(plan, tables);
-    let settings = payload::settings_of(context.session_config().options());
-    let payload = payload::encode(&name, plan, &Output::Result, true, &settings)?;
+    let shared = payload::Shared::of(context.session_config());
+    let payload = payload::encode(&name, plan, &Output::Result, true, &shared)?;
     check_decodes(&payload, context)?;
     let text = StageText::fused(&name, slots, plan);
     let determinism = determinism::of(plan, Determinism::Determinate);
