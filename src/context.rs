@@ -14,7 +14,7 @@ use hearth_core::{
     messages::{application::ApplicationSpec, status::ApplicationView, worker::Address},
 };
 use hearth_driver::{
-    api::{QueryError, QueryRun, Session, SessionOptions},
+    api::{Capacity, QueryError, QueryRun, Session, SessionOptions},
     shell::{DriverHandle, GrpcDial, ShellOptions},
 };
 use hearth_plan::{SqlSession, Statement};
@@ -80,6 +80,22 @@ impl Local {
     }
 }
 
+impl Local {
+    /// What the application will have, as far as it can be known now.
+    async fn capacity(&self, conf: &Conf, executor_memory_mib: u64) -> Capacity {
+        let Cores { all, largest } = match self {
+            Self::Cluster(masters) => cluster_cores(conf, masters).await,
+            Self::Threads(threads) => Cores { all: threads.resources.cores, largest: threads.resources.cores },
+            Self::OfOurOwn(cluster) => Cores { all: cluster.cores, largest: cluster.cores_each },
+        };
+        let at_most = |cores: u32, limit: Option<u32>| limit.map_or(cores, |max| cores.min(max)).max(1);
+        let slots = at_most(all, conf.get(&keys::CORES_MAX));
+        let executor_slots = at_most(largest.min(slots), conf.get(&keys::EXECUTOR_CORES));
+        let alone = matches!(self, Self::Threads(_)) && executor_slots == slots;
+        Capacity { slots, executor_slots, executor_memory_mib, alone }
+    }
+}
+
 /// Nobody can add a larger worker to a local mode: what does not fit would wait for ever.
 fn fits(spec: &ApplicationSpec, worker: Resources) -> Result<(), Error> {
     let asked = Resources::new(spec.cores_per_executor.unwrap_or(1), spec.memory_per_executor_mib);
@@ -93,18 +109,14 @@ impl Context {
         options.driver.spec.user = user();
         let scratch = scratch(&conf)?;
         let local = Local::start(&conf, &mut options, &scratch).await?;
+        let memory_mib = options.driver.spec.memory_per_executor_mib;
         let driver = DriverHandle::start(options).await?;
         if let Local::Threads(threads) = &local {
             threads.serve(driver.clone());
         }
         // The driver registers meanwhile.
-        let cores = match &local {
-            Local::Cluster(masters) => cluster_cores(&conf, masters).await,
-            Local::Threads(threads) => threads.resources.cores,
-            Local::OfOurOwn(cluster) => cluster.cores,
-        };
-        let cores = conf.get(&keys::CORES_MAX).map_or(cores, |max| max.min(cores)).max(1);
-        let mut options = SessionOptions::from_conf(&conf, Some(cores));
+        let capacity = local.capacity(&conf, memory_mib).await;
+        let mut options = SessionOptions::from_conf(&conf, Some(capacity));
         // What a killed program leaves of its tables is swept with the rest.
         options.plan.scratch = scratch.path().to_owned();
         let session = Session::new(driver.clone(), options);
@@ -204,12 +216,22 @@ fn scratch(conf: &Conf) -> Result<Scratch, Error> {
 /// How long a master may take to say how many cores there are: a figure to plan with is not worth more.
 const CORES_WITHIN: Duration = Duration::from_secs(1);
 
+/// Cores of workers.
+#[derive(Clone, Copy)]
+struct Cores {
+    /// All together.
+    all: u32,
+    /// Of the largest worker.
+    largest: u32,
+}
+
 /// Cores of a cluster's living workers. One, when no master says: registering will say why not, and better.
-async fn cluster_cores(conf: &Conf, masters: &[Address]) -> u32 {
+async fn cluster_cores(conf: &Conf, masters: &[Address]) -> Cores {
     if conf.get(&keys::SQL_SHUFFLE_PARTITIONS) != ShufflePartitions::Auto {
-        return u32::MAX;
+        return Cores { all: u32::MAX, largest: u32::MAX };
     }
     let ask = async { MasterClient::try_connect(masters).await?.status().await };
-    let Ok(view) = timeout(CORES_WITHIN, ask).await else { return 1 };
-    view.map_or(1, |view| view.workers.iter().filter(|w| w.state == WorkerState::Alive).map(|w| w.total.cores).sum())
+    let Ok(Ok(view)) = timeout(CORES_WITHIN, ask).await else { return Cores { all: 1, largest: 1 } };
+    let living = view.workers.iter().filter(|w| w.state == WorkerState::Alive).map(|w| w.total.cores);
+    Cores { all: living.clone().fold(0, u32::saturating_add), largest: living.max().unwrap_or(1) }
 }

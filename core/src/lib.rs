@@ -27,6 +27,7 @@ pub mod lifeline;
 #[cfg(feature = "loop")]
 pub mod link;
 pub mod machine;
+pub mod memory;
 pub mod messages;
 pub mod refusal;
 pub mod resources;

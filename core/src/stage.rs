@@ -109,6 +109,9 @@ pub struct StageNode {
     pub name: String,
     /// How many tasks it has; task `p` computes partition `p`.
     pub tasks: u32,
+    /// How many slots of its executor each task takes: as many threads as it computes with. More than 1 where one task
+    /// covers what several would do, with exchanges inside its process.
+    pub slots: u32,
     /// Where its input comes from, in the order in which the payload numbers its inputs.
     pub inputs: Vec<Edge>,
     /// How many blocks each of its tasks writes (the reduce partitions); 1 for a result stage.
@@ -138,6 +141,9 @@ pub enum BadGraph {
     /// A stage has no tasks, no output partitions, or too many.
     #[error("stage {0} ({1}) has {2} tasks and {3} output partitions; each must be 1 to {MAX_PARTITIONS}")]
     Partitions(usize, String, u32, u32),
+    /// A task that no executor could ever take.
+    #[error("a task of stage {0} ({1}) takes {2} slots; it must be 1 to {MAX_SLOTS}")]
+    Slots(usize, String, u32),
     /// A stage reads from itself or from a later one.
     #[error("stage {0} reads from stage {1}, which does not stand before it")]
     Order(usize, usize),
@@ -150,6 +156,8 @@ pub enum BadGraph {
 pub const MAX_STAGES: usize = 10_000;
 /// Tasks a stage may have, and blocks a task may write.
 pub const MAX_PARTITIONS: u32 = 1_000_000;
+/// Slots that a task may take: the cores of the largest machine that is believed in.
+pub const MAX_SLOTS: u32 = 1 << 16;
 
 impl StageGraph {
     /// The place of the result stage.
@@ -170,6 +178,9 @@ impl StageGraph {
             let legal = 1..=MAX_PARTITIONS;
             if !legal.contains(&stage.tasks) || !legal.contains(&stage.output_partitions) {
                 return Err(BadGraph::Partitions(i, stage.name.clone(), stage.tasks, stage.output_partitions));
+            }
+            if !(1..=MAX_SLOTS).contains(&stage.slots) {
+                return Err(BadGraph::Slots(i, stage.name.clone(), stage.slots));
             }
             for edge in &stage.inputs {
                 if edge.from >= i {
@@ -193,6 +204,7 @@ mod tests {
         StageNode {
             name: "test".into(),
             tasks,
+            slots: 1,
             inputs: from.iter().map(|&from| Edge { from, exchange: Exchange::Hash }).collect(),
             output_partitions: 1,
             payload: Payload::new(vec![1, 2, 3]),
@@ -207,6 +219,8 @@ mod tests {
         assert_eq!(check(vec![stage(1, &[0])]), Err(BadGraph::Order(0, 0)));
         assert_eq!(check(vec![stage(1, &[]), stage(1, &[])]), Err(BadGraph::Unread(0)));
         assert_eq!(check(vec![stage(0, &[])]), Err(BadGraph::Partitions(0, "test".into(), 0, 1)));
+        let wide = StageNode { slots: MAX_SLOTS + 1, ..stage(1, &[]) };
+        assert_eq!(check(vec![wide]), Err(BadGraph::Slots(0, "test".into(), MAX_SLOTS + 1)));
         assert_eq!(check(vec![stage(2, &[]), stage(1, &[0])]), Ok(()));
     }
 

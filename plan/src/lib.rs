@@ -10,6 +10,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`session`] | SQL text and tables to a plan: [`SqlSession`] |
+//! | [`optimize`] | what DataFusion's optimizer does not know: broadcasts, splits of scans, partitions by size |
 //! | [`stages`] | a physical plan cut into a `StageGraph` |
 //! | [`store`] | files and object stores by URL, and their credentials |
 //! | [`payload`] | what the tasks of one stage compute, as bytes |
@@ -31,6 +32,7 @@ pub mod exchange;
 pub mod failure;
 pub mod format;
 mod leaf;
+pub mod optimize;
 pub mod payload;
 mod scan;
 pub mod session;
@@ -44,6 +46,7 @@ pub mod tpch;
 pub use error::PlanError;
 pub use exchange::{BlockSource, Maps, Piece, Selection};
 pub use failure::failure_of;
+pub use optimize::ScanSplit;
 pub use payload::DecodedPayload;
 pub use session::{Planned, SessionOptions, SqlSession, Statement, Variable};
 pub use sink::{BegunWrite, Manifest, Write, WriteError};

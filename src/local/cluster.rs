@@ -18,6 +18,8 @@ pub(crate) struct ClusterOfOurOwn {
     pub(crate) address: Address,
     /// Cores of all workers.
     pub(crate) cores: u32,
+    /// Cores of each.
+    pub(crate) cores_each: u32,
 }
 
 impl ClusterOfOurOwn {
@@ -29,7 +31,7 @@ impl ClusterOfOurOwn {
         let address = Address { host: "127.0.0.1".into(), port: master.port().unwrap_or_default() };
         let program = std::env::current_exe().map_err(Error::Program)?;
         let cores = workers.saturating_mul(each.cores);
-        let mut cluster = Self { master, workers: Vec::new(), address, cores };
+        let mut cluster = Self { master, workers: Vec::new(), address, cores, cores_each: each.cores };
         for place in 0..workers {
             let mut options = WorkerOptions::from_conf(conf);
             options.resources = each;

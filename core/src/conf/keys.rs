@@ -3,11 +3,11 @@
 //! [`EXECUTOR_MEMORY`] and [`WORKER_MEMORY_RESERVE`] give MiB, the unit of placement; every other size gives bytes.
 
 use super::{
-    Entry, Key, RangeSort, Reader, ShufflePartitions,
+    Entry, Fuse, Key, RangeSort, Reader, ShufflePartitions,
     master_url::MasterUrl,
     value::{
-        boolean, bytes_in_bytes, bytes_in_mib, count, directory, host, limit_in_bytes, line, master, memory_mib,
-        millis, optional, pause_in_seconds, port, range_sort, seconds, shuffle_partitions,
+        boolean, bytes_in_bytes, bytes_in_mib, bytes_or_off, count, directory, fuse, host, limit_in_bytes, line,
+        master, memory_mib, millis, optional, pause_in_seconds, port, range_sort, seconds, shuffle_partitions,
     },
 };
 use std::{path::PathBuf, time::Duration};
@@ -51,8 +51,19 @@ keys! {
         EXECUTOR_MEMORY: u64 = "spark.executor.memory", "1g", memory_mib;
         /// Executors that the application may hold in all; unset is no limit.
         EXECUTOR_INSTANCES: Option<u32> = "spark.executor.instances", "", |t| optional(t, count::<1, ANY>);
-        /// Tasks of a stage that reads a shuffle; `auto` is one for each core that the application may use.
+        /// Tasks of a stage that reads a shuffle; `auto` is one for each core that the application may use, and more where
+        /// statistics say that what a join builds would not fit into a task's memory.
         SQL_SHUFFLE_PARTITIONS: ShufflePartitions = "spark.sql.shuffle.partitions", "auto", shuffle_partitions;
+        /// Whether a query is one task with as many threads as there are slots, where all slots are in one executor
+        /// (`local[N]`): `auto`, or `never`, which cuts it into stages as on a cluster.
+        SQL_FUSE: Fuse = "hearth.sql.fuse", "auto", fuse;
+        /// The largest side of a join, by estimate, of which every task gets a copy instead of both sides being shuffled; -1 is
+        /// never.
+        SQL_AUTO_BROADCAST_JOIN_THRESHOLD: Option<u64> = "spark.sql.autoBroadcastJoinThreshold", "10m", bytes_or_off;
+        /// Bytes of files that one task reads at most.
+        SQL_FILES_MAX_PARTITION_BYTES: u64 = "spark.sql.files.maxPartitionBytes", "128m", bytes_in_bytes;
+        /// What opening a file costs, in bytes that could be read meanwhile.
+        SQL_FILES_OPEN_COST: u64 = "spark.sql.files.openCostInBytes", "4m", bytes_in_bytes;
         /// Rows of one batch inside a task.
         SQL_BATCH_SIZE: u32 = "hearth.sql.batchSize", "8192", count::<1, { 1 << 20 }>;
         /// The directory in which `CREATE TABLE` puts tables; executors must see it under the same path. Unset, tables lie in

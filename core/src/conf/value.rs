@@ -11,10 +11,19 @@ use std::{fmt, path::PathBuf, time::Duration};
 /// `spark.sql.shuffle.partitions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShufflePartitions {
-    /// One for each core that the application may use.
+    /// One for each core that the application may use, and more where they would be too large.
     Auto,
     /// As many.
     Fixed(u32),
+}
+
+/// `hearth.sql.fuse`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fuse {
+    /// A query is one task where the only executor is known to be one.
+    Auto,
+    /// Queries are always cut into stages.
+    Never,
 }
 
 /// `hearth.sql.rangeSort`.
@@ -131,6 +140,22 @@ pub(super) fn millis(text: &str) -> Result<Duration, String> {
 
 pub(super) fn master(text: &str) -> Result<MasterUrl, String> {
     text.parse().map_err(|_| master_url::EXPECTED.into())
+}
+
+pub(super) fn fuse(text: &str) -> Result<Fuse, String> {
+    match text {
+        "auto" => Ok(Fuse::Auto),
+        "never" => Ok(Fuse::Never),
+        _ => Err("auto or never, such as auto".into()),
+    }
+}
+
+/// Bytes, where -1 turns off what they bound.
+pub(super) fn bytes_or_off(text: &str) -> Result<Option<u64>, String> {
+    match text {
+        "-1" => Ok(None),
+        _ => bytes_in_bytes(text).map(Some).map_err(|e| format!("{e}; or -1 for never")),
+    }
 }
 
 pub(super) fn shuffle_partitions(text: &str) -> Result<ShufflePartitions, String> {

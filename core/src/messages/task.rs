@@ -87,6 +87,8 @@ pub struct TaskLaunch {
     pub stage_attempt: u32,
     /// The partition that it computes.
     pub partition: u32,
+    /// How many task slots it takes.
+    pub slots: u32,
     /// How many attempts at this partition went before, in this stage attempt.
     pub attempt: u32,
     /// What it computes.

@@ -1,6 +1,10 @@
 //! The checks that every field from outside goes through. Each names the field in its error: `TaskLaunch.payload`.
 
-use crate::{BadId, conf, messages::worker::Address, stage::MAX_PARTITIONS};
+use crate::{
+    BadId, conf,
+    messages::worker::Address,
+    stage::{MAX_PARTITIONS, MAX_SLOTS},
+};
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 /// Why a message from outside makes no sense: names the message, the field and its value.
@@ -19,7 +23,7 @@ const MAX_PATH: usize = 4096;
 /// message) do not become gigabytes when they are decoded.
 pub(super) const MAX_BATCH: usize = 1 << 16;
 /// Cores of one machine: far above what is built, far below what overflows when a cluster's are added up.
-const MAX_CORES: u32 = 1 << 16;
+const MAX_CORES: u32 = MAX_SLOTS;
 /// Memory of one machine, 1 EiB: for the same reason.
 const MAX_MEMORY_MIB: u64 = 1 << 40;
 /// Bytes of one block, or any other quantity of one task, 1 PiB: those of 10 000 tasks still add up in 64 bits.

@@ -308,6 +308,7 @@ pub(super) fn task_downs() -> Vec<TaskDown> {
         stage: StageId(2),
         stage_attempt: 3,
         partition: 4,
+        slots: 2,
         attempt: 5,
         payload: PayloadHash([7; 32]),
         inputs: vec![

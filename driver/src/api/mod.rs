@@ -34,4 +34,4 @@ mod write;
 
 pub use error::QueryError;
 pub use query::QueryRun;
-pub use session::{Session, SessionOptions};
+pub use session::{Capacity, Session, SessionOptions};

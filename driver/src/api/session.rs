@@ -9,8 +9,11 @@ use super::{
 use crate::shell::DriverHandle;
 use datafusion::arrow::datatypes::Schema;
 use hearth_blocks::FetchOptions;
-use hearth_core::conf::{Conf, ShufflePartitions, keys};
-use hearth_plan::{PlanError, Planned, Secret, SqlSession, Statement, StoreSettings, Variable};
+use hearth_core::{
+    conf::{Conf, Fuse, ShufflePartitions, keys},
+    memory::pool_bytes,
+};
+use hearth_plan::{PlanError, Planned, ScanSplit, Secret, SqlSession, Statement, StoreSettings, Variable};
 use std::{
     path::Path,
     sync::{Arc, PoisonError, RwLock},
@@ -31,8 +34,8 @@ pub struct SessionOptions {
     pub max_result_size: Option<u64>,
     /// What all of this was made from, for statements that change it.
     pub conf: Conf,
-    /// How many tasks may run at once, when that is known.
-    pub slots: Option<u32>,
+    /// What is known of the executors.
+    pub capacity: Option<Capacity>,
 }
 
 impl Default for SessionOptions {
@@ -42,8 +45,32 @@ impl Default for SessionOptions {
             fetch: FetchOptions::default(),
             max_result_size: Some(1 << 30),
             conf: Conf::new(),
-            slots: None,
+            capacity: None,
         }
+    }
+}
+
+/// What is known of the executors that an application will have, when its session begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Tasks that may run at once.
+    pub slots: u32,
+    /// Slots of the largest executor.
+    pub executor_slots: u32,
+    /// Memory of an executor, in MiB.
+    pub executor_memory_mib: u64,
+    /// Whether that executor is the only one, and stays it.
+    pub alone: bool,
+}
+
+/// What one join may build, as a part of what a task may hold: a stage can have several joins, and estimates are rough.
+const BUILD_SHARE: u64 = 4;
+
+impl Capacity {
+    /// Bytes that one partition of a shuffle should have at most.
+    fn partition_bytes(self) -> u64 {
+        let pool = pool_bytes(self.executor_memory_mib) as u64;
+        (pool / u64::from(self.executor_slots.max(1)) / BUILD_SHARE).max(1)
     }
 }
 
@@ -51,16 +78,25 @@ impl Default for SessionOptions {
 const AUTO_PARTITIONS: u32 = 8;
 
 impl SessionOptions {
-    /// As configured. `slots` is how many tasks may run at once, when that is known: `spark.sql.shuffle.partitions=auto`
-    /// gives each one partition.
-    pub fn from_conf(conf: &Conf, slots: Option<u32>) -> Self {
-        let partitions = match conf.get(&keys::SQL_SHUFFLE_PARTITIONS) {
-            ShufflePartitions::Fixed(partitions) => partitions,
-            ShufflePartitions::Auto => slots.or_else(|| conf.get(&keys::CORES_MAX)).unwrap_or(AUTO_PARTITIONS),
+    /// As configured. With `spark.sql.shuffle.partitions=auto`, what is known of the executors says how many partitions
+    /// there are: one for each slot, and more where one would not fit into a task's memory.
+    pub fn from_conf(conf: &Conf, capacity: Option<Capacity>) -> Self {
+        let slots = || capacity.map(|c| c.slots).or_else(|| conf.get(&keys::CORES_MAX)).unwrap_or(AUTO_PARTITIONS);
+        let (partitions, partition_bytes) = match conf.get(&keys::SQL_SHUFFLE_PARTITIONS) {
+            ShufflePartitions::Fixed(partitions) => (partitions, None),
+            ShufflePartitions::Auto => (slots(), capacity.map(Capacity::partition_bytes)),
         };
+        let alone = capacity.filter(|c| c.alone && conf.get(&keys::SQL_FUSE) == Fuse::Auto);
         Self {
             plan: hearth_plan::SessionOptions {
                 partitions: usize::try_from(partitions.max(1)).unwrap_or(usize::MAX),
+                partition_bytes,
+                fuse: alone.map(|c| c.executor_slots),
+                broadcast_bytes: conf.get(&keys::SQL_AUTO_BROADCAST_JOIN_THRESHOLD),
+                scans: ScanSplit {
+                    max_partition_bytes: conf.get(&keys::SQL_FILES_MAX_PARTITION_BYTES),
+                    open_cost_bytes: conf.get(&keys::SQL_FILES_OPEN_COST),
+                },
                 batch_size: usize::try_from(conf.get(&keys::SQL_BATCH_SIZE)).unwrap_or(usize::MAX),
                 warehouse: conf.get(&keys::SQL_WAREHOUSE_DIR),
                 scratch: conf.get(&keys::LOCAL_DIR).unwrap_or_else(std::env::temp_dir),
@@ -78,7 +114,7 @@ impl SessionOptions {
             },
             max_result_size: conf.get(&keys::DRIVER_MAX_RESULT_SIZE),
             conf: conf.clone(),
-            slots,
+            capacity,
         }
     }
 }
@@ -103,7 +139,7 @@ pub struct Session {
     driver: DriverHandle,
     reader: Arc<Reader>,
     max_result_size: Option<u64>,
-    slots: Option<u32>,
+    capacity: Option<Capacity>,
     /// Writes that are not over.
     writes: TaskTracker,
 }
@@ -122,10 +158,11 @@ const SETTLE: Duration = Duration::from_secs(30);
 impl Session {
     /// A session on a driver. Must be called on a tokio runtime, which fetches results.
     pub fn new(driver: DriverHandle, options: SessionOptions) -> Result<Self, PlanError> {
-        let SessionOptions { plan, fetch, max_result_size, conf, slots } = options;
+        let SessionOptions { plan, fetch, max_result_size, conf, capacity } = options;
         let reader = Arc::new(Reader::new(driver.clone(), fetch));
         let planning = Planning { sql: SqlSession::new(plan)?, variables: Variables::new(conf) };
-        Ok(Self { planning: RwLock::new(planning), driver, reader, max_result_size, slots, writes: TaskTracker::new() })
+        let (planning, writes) = (RwLock::new(planning), TaskTracker::new());
+        Ok(Self { planning, driver, reader, max_result_size, capacity, writes })
     }
 
     /// The driver that runs its queries.
@@ -198,7 +235,7 @@ impl Session {
 
     /// Plans by another configuration from here on.
     fn change(&self, conf: Conf) -> Result<Planned, PlanError> {
-        let options = SessionOptions::from_conf(&conf, self.slots);
+        let options = SessionOptions::from_conf(&conf, self.capacity);
         let mut planning = self.planning.write().unwrap_or_else(PoisonError::into_inner);
         planning.sql = planning.sql.with_options(&options.plan)?;
         planning.variables.take(conf);

@@ -67,7 +67,7 @@ impl Driver {
         }
         fx.push(Effect::ToExecutor { link, message: TaskDown::Registered });
         // What we think runs there and does not is lost; what runs there and should not is ended.
-        let ours = self.executors.get(id).map(|e| e.running.clone()).unwrap_or_default();
+        let ours = self.executors.tasks_of(id);
         for task in ours.iter().filter(|task| !claimed.contains(task)) {
             self.executors.release(id, *task);
             let lost = self.tasks.lost(*task);
@@ -92,7 +92,7 @@ impl Driver {
             return Err(Refusal::Malformed("an executor needs at least one core".into()));
         }
         match self.executors.get(said.executor) {
-            Some(known) if known.running.len() > said.cores as usize => {
+            Some(known) if known.used() > said.cores => {
                 Err(Refusal::Malformed(format!("{} cores are fewer than it had before", said.cores)))
             }
             None if !self.executors.takes_strangers() => Err(Refusal::Full {
@@ -136,8 +136,7 @@ impl Driver {
 
     /// The executor's tasks are queued again, and remembered as suspects.
     fn requeue_tasks(&mut self, id: ExecutorId) {
-        let running = self.executors.get(id).map(|e| e.running.clone()).unwrap_or_default();
-        for task in running {
+        for task in self.executors.tasks_of(id) {
             self.executors.release(id, task);
             let suspect = self.tasks.lost(task);
             self.dag.task_lost(suspect.set.stage);

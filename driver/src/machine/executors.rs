@@ -42,6 +42,16 @@ pub(super) enum Presence {
     Away(Option<Now>),
 }
 
+/// What is free of an executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Free {
+    pub(super) executor: ExecutorId,
+    /// All of its slots.
+    pub(super) cores: u32,
+    /// Those that no task holds.
+    pub(super) slots: u32,
+}
+
 /// One executor.
 #[derive(Debug)]
 pub(super) struct Executor {
@@ -52,10 +62,17 @@ pub(super) struct Executor {
     granted: bool,
     /// When it last said anything, or was granted.
     heard: Now,
-    /// Attempts that hold its slots.
-    pub(super) running: BTreeSet<TaskId>,
+    /// Attempts that hold its slots, with how many each holds.
+    pub(super) running: BTreeMap<TaskId, u32>,
     /// Tasks that it had when it went away, and that were queued again: they may have been what ended it.
     pub(super) suspects: Vec<Suspect>,
+}
+
+impl Executor {
+    /// Slots that its tasks hold.
+    pub(super) fn used(&self) -> u32 {
+        self.running.values().fold(0, |sum, slots| sum.saturating_add(*slots))
+    }
 }
 
 /// The table of executors.
@@ -84,7 +101,7 @@ impl Executors {
             presence: Presence::Granted,
             granted: true,
             heard: now,
-            running: BTreeSet::new(),
+            running: BTreeMap::new(),
             suspects: Vec::new(),
         });
         executor.granted = true;
@@ -102,7 +119,7 @@ impl Executors {
             presence: Presence::Granted,
             granted: false,
             heard: now,
-            running: BTreeSet::new(),
+            running: BTreeMap::new(),
             suspects: Vec::new(),
         });
         (executor.worker, executor.host, executor.cores) = (said.worker, said.host, said.cores);
@@ -208,23 +225,39 @@ impl Executors {
         self.table.iter().filter(|(_, executor)| executor.worker == *worker).map(|(id, _)| *id).collect()
     }
 
-    /// A task holds a slot of it.
-    pub(super) fn assign(&mut self, id: ExecutorId, task: TaskId) {
-        self.table.get_mut(&id).expect("only a connected executor is offered").running.insert(task);
+    /// A task holds so many slots of it.
+    pub(super) fn assign(&mut self, id: ExecutorId, task: TaskId, slots: u32) {
+        self.table.get_mut(&id).expect("only a connected executor is offered").running.insert(task, slots);
     }
 
-    /// The slot is free.
+    /// The attempts that hold its slots.
+    pub(super) fn tasks_of(&self, id: ExecutorId) -> BTreeSet<TaskId> {
+        self.table.get(&id).map(|executor| executor.running.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// Its slots are free.
     pub(super) fn release(&mut self, id: ExecutorId, task: TaskId) {
         if let Some(executor) = self.table.get_mut(&id) {
             executor.running.remove(&task);
         }
     }
 
-    pub(super) fn free_slots(&self) -> Vec<(ExecutorId, u32)> {
+    /// Those that listen, with what is free of them.
+    pub(super) fn free_slots(&self) -> Vec<Free> {
         let connected = self.table.iter().filter(|(_, e)| matches!(e.presence, Presence::Connected(_)));
         connected
-            .map(|(id, e)| (*id, e.cores.saturating_sub(u32::try_from(e.running.len()).unwrap_or(u32::MAX))))
+            .map(|(id, e)| Free { executor: *id, cores: e.cores, slots: e.cores.saturating_sub(e.used()) })
             .collect()
+    }
+
+    /// The slots of the largest of all, also of those on their way; nothing when there is none.
+    pub(super) fn largest(&self) -> Option<u32> {
+        self.table.values().map(|executor| executor.cores).max()
+    }
+
+    /// Whether one of at least so many slots is on its way, or away.
+    pub(super) fn awaits(&self, slots: u32) -> bool {
+        self.table.values().any(|e| e.cores >= slots && !matches!(e.presence, Presence::Connected(_)))
     }
 
     /// Says something to an executor; nothing when it is away: it hears what it must when it comes back.
@@ -264,7 +297,7 @@ impl Executors {
     }
 
     pub(super) fn runs(&self, id: ExecutorId, task: TaskId) -> bool {
-        self.table.get(&id).is_some_and(|executor| executor.running.contains(&task))
+        self.table.get(&id).is_some_and(|executor| executor.running.contains_key(&task))
     }
 
     pub(super) fn running_count(&self) -> usize {
@@ -274,7 +307,7 @@ impl Executors {
     pub(super) fn check(&self) {
         for (id, executor) in &self.table {
             assert!(!self.is_lost(*id), "{id:?} is here and lost");
-            assert!(executor.running.len() <= executor.cores as usize, "{id:?} runs more than it has slots");
+            assert!(executor.used() <= executor.cores, "{id:?} runs more than it has slots");
             match executor.presence {
                 Presence::Connected(link) => assert_eq!(self.links.get(&link), Some(id), "{id:?} is on a strange link"),
                 Presence::Away(Some(until)) => assert!(self.graces.contains(&(until, *id)), "{id:?} waits for ever"),

@@ -85,6 +85,20 @@ pub enum JobFailure {
         /// Its name.
         name: String,
     },
+    /// A task takes more slots than any executor has.
+    #[error(
+        "a task of stage {stage} ({name}) takes {slots} slots of one executor, and the largest executor has {largest}; give executors more cores (spark.executor.cores), or set hearth.sql.fuse=never"
+    )]
+    TooWide {
+        /// Its stage.
+        stage: StageId,
+        /// The stage's name.
+        name: String,
+        /// The slots it takes.
+        slots: u32,
+        /// The slots of the largest executor.
+        largest: u32,
+    },
     /// There is no executor (any more), and nobody gives one.
     #[error("the application has no executor, and there was none to be had for {seconds} s: {reason}")]
     NoExecutors {

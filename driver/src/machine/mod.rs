@@ -14,7 +14,7 @@
 //! jobs of which nothing runs any more.
 //!
 //! Invariants, held by `check()` after every step under test:
-//! * slots: an executor runs at most as many tasks as it has cores, and every task runs on an executor that is not lost;
+//! * slots: the tasks of an executor hold at most as many slots as it has cores, and every task runs on an executor that is not lost;
 //! * work: a running stage's live task set owes exactly the stage's missing partitions;
 //! * liveness: while a job is open, something of it runs or may start, or a timer is set, or executors are awaited, or its
 //!   reader has results to take;
@@ -313,6 +313,10 @@ impl Driver {
         self.dag.submit_ready();
         self.drain(now, fx);
         self.tasks.launch(&mut self.dag, &mut self.executors, self.options.result_buffer_bytes, fx);
+        for (job, failure) in self.tasks.too_wide(&self.executors) {
+            self.dag.close(job, Err(failure));
+        }
+        self.drain(now, fx);
         for (job, news) in self.dag.take_progress(|job, stage| self.tasks.running_of(job, stage)) {
             fx.push(Effect::Job { job, news });
         }
@@ -419,9 +423,10 @@ impl Machine for Driver {
         self.tasks.check(&self.dag, &self.executors, self.options.result_buffer_bytes);
         self.dag.check(|job, stage| self.tasks.owed(job, stage));
         assert!(self.over.is_none() || !self.dag.has_open_jobs(), "a job is open in an application that is over");
-        let slots = self.executors.free_slots().iter().any(|(_, slots)| *slots > 0);
+        let slots = self.executors.free_slots().iter().any(|free| free.slots > 0);
         for job in self.dag.open_jobs() {
-            let moves = self.tasks.runs(job) || self.dag.is_held(job);
+            let moves =
+                self.tasks.runs(job) || self.dag.is_held(job) || self.tasks.waits_for_others(job, &self.executors);
             assert!(moves || !slots, "job {job} is open, there are free slots, and nothing of it will ever happen");
         }
         for job in self.dag.closing() {

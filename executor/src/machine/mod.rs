@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Invariants ([`Executor::check`](hearth_core::Machine::check)):
-//! - Tasks that wait, run or are being cancelled each hold one slot; there are never more of them than slots.
+//! - Tasks that wait, run or are being cancelled hold the slots that their launches say; never more than there are.
 //! - A task waits only for something that was asked for; each thing is asked for once at a time.
 //! - News of tasks leaves in one message a step (more only where its size demands it). Without a registered link it is kept, the last of each task only, and
 //!   goes out right after the next registration.

@@ -60,13 +60,23 @@ impl Tasks {
         tasks.into_iter().collect()
     }
 
-    /// Puts a task into a slot. The driver counts slots too, so a surplus is its mistake, and queueing would hide it.
+    /// Slots that tasks hold.
+    fn used(&self) -> u32 {
+        self.tasks.values().fold(0, |sum, task| sum.saturating_add(task.launch.slots))
+    }
+
+    /// Puts a task into its slots. The driver counts slots too, so a surplus is its mistake, and queueing would hide it.
     pub(super) fn launch(&mut self, launch: TaskLaunch, supplies: &mut Supplies, fx: &mut Vec<Effect>) {
         if self.tasks.contains_key(&launch.task) {
             return;
         }
-        if self.tasks.len() >= self.slots as usize {
-            let failure = TaskFailure::Transient(format!("no free slot: all {} are taken", self.slots));
+        let (used, wanted) = (self.used(), launch.slots);
+        if used.saturating_add(wanted) > self.slots {
+            let failure = match wanted {
+                1 => format!("no free slot: all {used} are taken"),
+                _ => format!("no {wanted} free slots: {used} of {} are taken", self.slots),
+            };
+            let failure = TaskFailure::Transient(failure);
             self.report(launch.task, TaskNews::Failed(failure));
             return;
         }
@@ -202,7 +212,7 @@ impl Tasks {
     }
 
     pub(super) fn check(&self, supplies: &Supplies, registered: bool) {
-        assert!(self.tasks.len() <= self.slots as usize, "{} tasks in {} slots", self.tasks.len(), self.slots);
+        assert!(self.used() <= self.slots, "{} of {} slots are taken", self.used(), self.slots);
         assert!(!registered || self.news.is_empty(), "news is kept although the driver could have it");
         // Without a link nothing is launched, so what is kept is bounded by the slots.
         let unreported = self.unreported().len();

@@ -8,22 +8,6 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// What a process holds before any task: its code, runtimes, connections, functions. An idle executor stays below it.
-const BASE_MIB: u64 = 120;
-/// The least a pool has, so that a tiny grant can still run a small query: one batch of each operator.
-const LEAST_MIB: u64 = 32;
-
-/// Bytes of the pool, out of what the executor was granted.
-///
-/// As in Spark, a part of what remains is given to what operators account for; the rest is for what nobody does: batches
-/// on their way between operators, blocks in flight (48 MiB a task at most) and being decoded, output buffers of readers
-/// and writers of files, the allocator's waste.
-pub(super) fn pool_bytes(granted_mib: u64, fraction: f64) -> usize {
-    let rest = granted_mib.saturating_sub(BASE_MIB) as f64 * fraction;
-    let mib = (rest as u64).max(LEAST_MIB);
-    usize::try_from(mib << 20).unwrap_or(usize::MAX)
-}
-
 /// The pool, the spill directory and the functions, made when they are first needed.
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -72,13 +56,6 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pool_is_a_part_of_what_the_process_may_have() {
-        assert_eq!(pool_bytes(1024, 0.6), 542 << 20);
-        assert_eq!(pool_bytes(64, 0.6), 32 << 20, "never nothing");
-        assert_eq!(pool_bytes(0, 0.6), 32 << 20);
-    }
 
     #[test]
     fn running_out_names_the_bound_and_what_to_do() {

@@ -1,18 +1,15 @@
 //! What an executor's shell is told before it starts.
 
-use super::memory::pool_bytes;
 use crate::machine::ExecutorOptions;
 use hearth_blocks::FetchOptions;
 use hearth_core::{
     ApplicationId,
     bootstrap::ExecutorBootstrap,
     conf::{Conf, ConfError, keys},
+    memory::pool_bytes,
     messages::worker::Address,
 };
 use std::{path::PathBuf, time::Duration};
-
-/// The part of an executor's memory that operators may account for, as Spark's `spark.memory.fraction` has it.
-const MEMORY_FRACTION: f64 = 0.6;
 
 /// Everything that an executor needs to know, out of its bootstrap.
 #[derive(Clone, Debug)]
@@ -66,7 +63,7 @@ impl ShellOptions {
             work_dir: bootstrap.work_dir,
             serve: !conf.get(&keys::SHUFFLE_SERVICE_ENABLED) && block_service.port != 0,
             block_service,
-            memory_bytes: pool_bytes(resources.memory_mib, MEMORY_FRACTION),
+            memory_bytes: pool_bytes(resources.memory_mib),
             fetch,
         })
     }

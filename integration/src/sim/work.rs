@@ -44,6 +44,7 @@ pub fn two_stages(name: &str, maps: u32, results: u32) -> StageGraph {
     let node = |stage: &str, tasks, inputs, output_partitions| StageNode {
         name: stage.into(),
         tasks,
+        slots: 1,
         inputs,
         output_partitions,
         payload: Payload::new(format!("{name} {stage}")),

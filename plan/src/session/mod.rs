@@ -11,7 +11,7 @@
 //! - Catalogue statements (SHOW, DESCRIBE, SET, CREATE …, EXPLAIN) run here, and change this session only. CREATE TABLE
 //!   writes: its rows are files, wherever they come from.
 //! - Planning a write changes nothing.
-//! - Whatever a user sets, `pin` keeps the settings that plans of several processes rely on.
+//! - Whatever a user sets, `pin` keeps the settings that plans for executors rely on.
 //! - A file that is missing, empty, cut off or of another format is named when its table is registered, not when a task
 //!   stumbles over it.
 
@@ -20,6 +20,8 @@ mod local;
 mod macros;
 mod names;
 mod nesting;
+mod physical;
+mod pin;
 mod rewrite;
 mod statement;
 mod stores;
@@ -34,31 +36,38 @@ pub use variables::Variable;
 
 use crate::{
     PlanError, StoreSettings, Write, depth,
-    exchange::{DistributeBy, KeepAsked},
-    payload,
-    stages::{CutOptions, StageText, TableNames, cut, render},
+    exchange::DistributeBy,
+    optimize::{self, ScanSplit},
+    stages::StageText,
     tpch,
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
-    common::{config::ConfigOptions, tree_node::TreeNodeRecursion},
-    datasource::{listing::ListingTable, sink::DataSinkExec, source_as_provider},
-    execution::{SessionStateBuilder, runtime_env::RuntimeEnv, session_state::SessionState},
-    logical_expr::{Analyze, DdlStatement, LogicalPlan, Statement as Command},
-    physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
-    physical_plan::ExecutionPlan,
+    common::config::ConfigOptions,
+    execution::{SessionStateBuilder, runtime_env::RuntimeEnv},
+    logical_expr::{DdlStatement, LogicalPlan, Statement as Command},
     prelude::{SessionConfig, SessionContext},
 };
 use hearth_core::{StageGraph, conf::RangeSort};
 use macros::MacroFactory;
+use physical::Layout;
 use std::{collections::BTreeMap, fmt, num::NonZeroUsize, path::PathBuf, sync::Arc};
 use warehouse::Warehouse;
 
 /// How a session plans.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
-    /// Partitions of a shuffle, and of a scan at most.
+    /// Partitions of a shuffle, and the least of a large scan.
     pub partitions: usize,
+    /// Bytes that one partition of a shuffle should have at most, by estimate: where the plan's statistics say that it
+    /// would have more, there are more partitions. `None` is as many as `partitions`, whatever the size.
+    pub partition_bytes: Option<u64>,
+    /// The slots of the only executor there is, where queries run as one task in all of them; `None` cuts them into stages.
+    pub fuse: Option<u32>,
+    /// The largest build side of a join, by estimate, that every task gets whole; `None` is none.
+    pub broadcast_bytes: Option<u64>,
+    /// How large scans are split.
+    pub scans: ScanSplit,
     /// Rows of a batch.
     pub batch_size: usize,
     /// What statements that run in the driver may use; DataFusion's default when not given.
@@ -76,17 +85,22 @@ pub struct SessionOptions {
 }
 
 impl Default for SessionOptions {
-    /// 8 partitions, so that a few executors of a few cores are busy, and DataFusion's 8,192 rows.
+    /// 8 partitions, so that a few executors of a few cores are busy, DataFusion's 8,192 rows, and Spark's figures for the
+    /// rest.
     fn default() -> Self {
         Self {
             partitions: 8,
+            partition_bytes: None,
+            fuse: None,
+            broadcast_bytes: Some(10 << 20),
+            scans: ScanSplit::default(),
+            range_sort: RangeSort::Auto,
             batch_size: 8192,
             runtime: None,
             warehouse: None,
             scratch: std::env::temp_dir(),
             stores: StoreSettings::default(),
             settings: BTreeMap::new(),
-            range_sort: RangeSort::Auto,
         }
     }
 }
@@ -132,7 +146,7 @@ pub enum Planned {
 pub struct SqlSession {
     context: SessionContext,
     warehouse: Arc<Warehouse>,
-    cut: CutOptions,
+    layout: Layout,
 }
 
 impl SqlSession {
@@ -147,7 +161,7 @@ impl SqlSession {
         choose(settings, &options)?;
         settings.catalog.information_schema = true;
         settings.sql_parser.collect_spans = true;
-        pin(settings);
+        let layout = Layout::of(&options);
         let (stores, runtime) = stores::runtime(options.runtime, options.stores)?;
         let state = SessionStateBuilder::new()
             .with_config(config.with_extension(stores))
@@ -155,20 +169,20 @@ impl SqlSession {
             .with_default_features()
             .with_analyzer_rule(Arc::new(DistributeBy))
             .with_analyzer_rule(Arc::new(windows::RefuseWhatIsLost))
-            .with_physical_optimizer_rules(physical_rules())
+            .with_physical_optimizer_rules(optimize::rules_for_one_task())
             .with_function_factory(Some(Arc::new(MacroFactory)));
         let context = tables::context(state);
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
         let warehouse = Arc::new(Warehouse::new(options.warehouse, options.scratch));
-        Ok(Self { context, warehouse, cut: CutOptions { range_sort: options.range_sort } })
+        Ok(Self { context, warehouse, layout })
     }
 
     /// The same tables, views and variables, with what is planned by other options; its runtime and settings stay.
     pub fn with_options(&self, options: &SessionOptions) -> Result<Self, PlanError> {
         let state = self.context.state_ref();
         choose(state.write().config_mut().options_mut(), options)?;
-        let cut = CutOptions { range_sort: options.range_sort };
-        Ok(Self { context: self.context.clone(), warehouse: Arc::clone(&self.warehouse), cut })
+        let warehouse = Arc::clone(&self.warehouse);
+        Ok(Self { context: self.context.clone(), warehouse, layout: Layout::of(options) })
     }
 
     /// The session of DataFusion underneath, to register tables of other kinds.
@@ -239,63 +253,6 @@ impl SqlSession {
             plan => self.query(&plan).await,
         }
     }
-
-    /// Cuts a query, or runs it here if it asks about this session.
-    async fn query(&self, plan: &LogicalPlan) -> Result<Planned, PlanError> {
-        let (state, physical) = self.physical(plan).await?;
-        if local::reads_session(&physical) {
-            return self.run_physical_here(physical).await;
-        }
-        let (graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx(), self.cut)?;
-        let explain = render(&graph, &texts);
-        Ok(Planned::Query { graph, schema: physical.schema(), explain })
-    }
-
-    /// Cuts a query whose rows nobody wants. A statement that writes would write: that is not what an explanation is for.
-    async fn analyze(&self, analyze: Analyze) -> Result<Planned, PlanError> {
-        let plan = &analyze.input;
-        if matches!(**plan, LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Ddl(_)) {
-            let what = "EXPLAIN ANALYZE of a statement that writes (analyze its query, or run it with --verbose)";
-            return Err(PlanError::Unsupported(what.into()));
-        }
-        let (state, physical) = self.physical(plan).await?;
-        if local::reads_session(&physical) {
-            return self.run_here(LogicalPlan::Analyze(analyze)).await;
-        }
-        let (mut graph, texts) = cut(&physical, &table_names(plan), &state.task_ctx(), self.cut)?;
-        let result = graph.result();
-        graph.stages[result].payload = payload::discarding(&graph.stages[result].payload)?;
-        Ok(Planned::Analyze { graph, texts, verbose: analyze.verbose })
-    }
-
-    async fn physical(&self, plan: &LogicalPlan) -> Result<(SessionState, Arc<dyn ExecutionPlan>), PlanError> {
-        let mut state = self.context.state();
-        pin(state.config_mut().options_mut());
-        let physical = state.create_physical_plan(plan).await?;
-        depth::check_physical(&physical)?;
-        if physical.is::<DataSinkExec>() {
-            // It would write where readers look, and nobody would commit it.
-            return Err(PlanError::Unsupported("a statement that writes inside of this one".into()));
-        }
-        Ok((state, physical))
-    }
-
-    /// What EXPLAIN says of a plan's stages; the reason if it cannot be cut.
-    async fn explain_stages(&self, plan: &LogicalPlan) -> String {
-        match self.explain_write(plan).await {
-            Ok(None) => {}
-            Ok(Some(stages)) => return stages,
-            Err(error) => return error.to_string(),
-        }
-        match self.physical(plan).await {
-            Ok((_, physical)) if local::reads_session(&physical) => "runs in the driver".into(),
-            Ok((state, physical)) => match cut(&physical, &table_names(plan), &state.task_ctx(), self.cut) {
-                Ok((graph, texts)) => render(&graph, &texts),
-                Err(error) => error.to_string(),
-            },
-            Err(error) => error.to_string(),
-        }
-    }
 }
 
 impl fmt::Debug for SqlSession {
@@ -309,57 +266,4 @@ fn choose(settings: &mut ConfigOptions, options: &SessionOptions) -> Result<(), 
     settings.execution.target_partitions = options.partitions.max(1);
     let batch_size = NonZeroUsize::new(options.batch_size.max(1)).unwrap_or(NonZeroUsize::MIN);
     Ok(settings.set("datafusion.execution.batch_size", &batch_size.to_string())?)
-}
-
-/// DataFusion's, after what must happen before them.
-fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
-    rules.insert(0, Arc::new(KeepAsked));
-    rules
-}
-
-/// The settings that plans of several processes rely on.
-fn pin(settings: &mut ConfigOptions) {
-    let optimizer = &mut settings.optimizer;
-    // Only exchanges that change where rows belong are worth a stage; tasks are what spreads work.
-    optimizer.enable_round_robin_repartition = false;
-    optimizer.repartition_file_scans = true;
-    // A filter that is filled while the query runs does not reach scans in other processes.
-    optimizer.enable_dynamic_filter_pushdown = false;
-    optimizer.enable_topk_dynamic_filter_pushdown = false;
-    optimizer.enable_join_dynamic_filter_pushdown = false;
-    optimizer.enable_aggregate_dynamic_filter_pushdown = false;
-    // A build side that is collected although it could be partitioned is read by every task. From estimates alone that is
-    // too bold.
-    optimizer.hash_join_single_partition_threshold = 0;
-    optimizer.hash_join_single_partition_threshold_rows = 0;
-    // An interleave wants to see the hash partitioning of its inputs, which readers do not show.
-    optimizer.prefer_existing_union = true;
-    // Both plan operators that have no form in which they could travel.
-    optimizer.enable_piecewise_merge_join = false;
-    optimizer.enable_window_topn = false;
-    // Subqueries that give several rows must fail, which only the operator checks.
-    optimizer.enable_physical_uncorrelated_scalar_subquery = true;
-    // Tables are made for it: see `tables`.
-    settings.execution.listing_table_ignore_subdirectory = true;
-    // Tasks are the partitions of several plan instances: there is nobody to steal from.
-    settings.execution.enable_file_stream_work_stealing = false;
-}
-
-/// The tables of files that a plan scans.
-fn table_names(plan: &LogicalPlan) -> TableNames {
-    let mut names = TableNames::default();
-    // The closure never fails.
-    let _ = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Ok(provider) = source_as_provider(&scan.source)
-            && let Some(listing) = provider.downcast_ref::<ListingTable>()
-        {
-            for path in listing.table_paths() {
-                names.insert(path.prefix().as_ref(), scan.table_name.table());
-            }
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    names
 }

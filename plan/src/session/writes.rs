@@ -1,10 +1,10 @@
 //! Statements that write: COPY, INSERT, CREATE TABLE.
 
-use super::{Planned, SqlSession, local, render, table_names, warehouse};
+use super::{Planned, SqlSession, local, physical::table_names, warehouse};
 use crate::{
     PlanError,
     sink::{self, Kind, SinkExec, Spec, Target, Write, Writer},
-    stages::cut,
+    stages::{cut, render},
     tpch,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -217,7 +217,7 @@ impl SqlSession {
                 "writing Avro files (Parquet, CSV, JSON and Arrow files can be written)".into(),
             ));
         }
-        let (state, input) = self.physical(draft.input).await?;
+        let (state, input) = self.physical_for_cutting(draft.input).await?;
         let schema = draft.schema.unwrap_or_else(|| input.schema());
         sink::check_partition_columns(&schema, &draft.partition_by)?;
         let input = self.input(input, draft.target.kind).await?;
@@ -232,9 +232,9 @@ impl SqlSession {
         let writer = Writer::of(draft.format.as_ref(), state.config_options())?;
         let made = sink::sink_of(&draft.format, &schema, &spec, &state).await?;
         let sink: Arc<dyn ExecutionPlan> = Arc::new(SinkExec::try_new(input, (made, writer), Arc::new(spec), 0)?);
-        let (graph, texts) = cut(&sink, &table_names(draft.input), &state.task_ctx(), self.cut)?;
+        let (graph, texts) = cut(&sink, &table_names(draft.input), &state.task_ctx(), self.layout.cut)?;
         let write = then(Write::new(draft.target, write));
-        Ok(Planned::Write { graph, schema: count_schema(), explain: render(&texts), write })
+        Ok(Planned::Write { graph, schema: count_schema(), explain: render(&graph, &texts), write })
     }
 
     /// The rows to write: in one partition for one file, and known here if only this session knows them.

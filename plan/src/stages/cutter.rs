@@ -25,7 +25,7 @@ use datafusion::{
     },
 };
 use hearth_core::{
-    Determinism, Edge, Exchange, StageGraph, StageNode,
+    Determinism, Edge, Exchange, Payload, StageGraph, StageNode,
     conf::RangeSort,
     stage::{MAX_PARTITIONS, MAX_STAGES},
 };
@@ -41,6 +41,17 @@ pub struct StageText {
     pub title: String,
     /// Its plan, one operator a line, each before its inputs.
     pub plan: String,
+}
+
+impl StageText {
+    /// Of a query that is one stage of one task.
+    pub(super) fn fused(name: &str, slots: u32, plan: &Plan) -> Self {
+        let title = match slots {
+            1 => format!("stage 0: {name} (1 task, gives the result)"),
+            _ => format!("stage 0: {name} (1 task of {slots} slots, gives the result)"),
+        };
+        Self { title, plan: displayable(plan.as_ref()).indent(false).to_string() }
+    }
 }
 
 /// What may be chosen about cutting.
@@ -288,15 +299,14 @@ impl Cutter<'_> {
         };
         self.texts.push(text(self.stages.len(), &name, tasks, whole.as_deref(), &edges, &written, &plan));
         let payload = payload::encode(&name, &plan, &output, whole.is_some(), &self.shared)?;
-        let decoded = DecodedPayload::decode(&payload).map_err(|e| PlanError::Internal(e.to_string()))?;
-        decoded.plan(self.context)?;
+        check_decodes(&payload, self.context)?;
         self.writes.push(match &output {
             Output::Result | Output::Single => Exchange::Single,
             Output::Partitioned(Partitioning::RoundRobinBatch(_)) => Exchange::RoundRobin,
             Output::Partitioned(_) => Exchange::Hash,
             Output::Range(_) => Exchange::Range,
         });
-        self.stages.push(StageNode { name, tasks, inputs: edges, output_partitions, payload, determinism });
+        self.stages.push(StageNode { name, tasks, slots: 1, inputs: edges, output_partitions, payload, determinism });
         Ok(self.stages.len() - 1)
     }
 
@@ -319,6 +329,13 @@ impl Cutter<'_> {
         });
         Ok((numbered?.data, edges))
     }
+}
+
+/// That executors can make a plan of a payload.
+pub(super) fn check_decodes(payload: &Payload, context: &TaskContext) -> Result<()> {
+    let decoded = DecodedPayload::decode(payload).map_err(|e| PlanError::Internal(e.to_string()))?;
+    decoded.plan(context)?;
+    Ok(())
 }
 
 impl Close {

@@ -24,14 +24,17 @@
 //!   operator because of which a stage runs whole is computed apart, if it is more than reading.
 //! - A recursive query is never cut inside: its terms run again and again over state they share.
 //! - Scalar subqueries are scoped: a stage below one that uses its result gets the subquery's result too.
+//! - Where the whole cluster is one executor, a query need not be cut at all ([`fuse()`]).
 //! - Every payload is decoded once here, so that a plan that executors could not decode fails before it is sent.
 
 mod cutter;
 mod determinism;
+mod fuse;
 mod name;
 mod range;
 mod text;
 
 pub use cutter::{CutOptions, StageText, cut};
+pub(crate) use fuse::{can_fuse, fuse, is_flat};
 pub use name::TableNames;
 pub use text::render;

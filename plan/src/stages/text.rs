@@ -97,6 +97,7 @@ mod tests {
         StageNode {
             name: name.into(),
             tasks,
+            slots: 1,
             inputs: inputs.iter().map(|&(from, exchange)| Edge { from, exchange }).collect(),
             output_partitions,
             payload: Payload::new(""),

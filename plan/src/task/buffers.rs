@@ -1,13 +1,8 @@
 //! Rows that wait for their block: one buffer a reduce partition.
 
 use super::Chunk;
-use crate::exchange::conform;
-use arrow::{
-    array::RecordBatch,
-    compute::BatchCoalescer,
-    datatypes::{DataType, SchemaRef},
-    ipc::CompressionType,
-};
+use crate::{exchange::conform, optimize::row_width};
+use arrow::{array::RecordBatch, compute::BatchCoalescer, datatypes::SchemaRef, ipc::CompressionType};
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
 use datafusion::{
     common::{Result, internal_datafusion_err},
@@ -19,19 +14,12 @@ use std::{collections::VecDeque, mem};
 const TARGET_BYTES: usize = 16 << 20;
 /// Fewer rows than this make a batch whose header outweighs them, however many reduce partitions there are.
 const MIN_BATCH_ROWS: usize = 128;
-/// What a value without a fixed width is taken for: a view of 16 bytes, and as much again of text.
-const VARIABLE_WIDTH: usize = 32;
 
 /// How many rows wait in a buffer until they are written. A buffer allocates for all of them at its first row, so that
 /// the wider the shuffle, the smaller its batches must be.
 fn rows_a_batch(schema: &SchemaRef, partitions: usize, batch_size: usize) -> usize {
     let row = row_width(schema).saturating_mul(partitions);
     (TARGET_BYTES / row).max(MIN_BATCH_ROWS).min(batch_size)
-}
-
-fn row_width(schema: &SchemaRef) -> usize {
-    let width = |t: &DataType| t.primitive_width().unwrap_or(VARIABLE_WIDTH);
-    schema.fields().iter().map(|f| width(f.data_type())).sum::<usize>().max(1)
 }
 
 /// One reduce partition's rows that wait, and what was written of its block.

@@ -37,7 +37,10 @@ use crate::{
 use bytes::Bytes;
 use datafusion::{
     common::{Result, plan_err},
-    physical_plan::{ExecutionPlan, coalesce_partitions::CoalescePartitionsExec},
+    physical_plan::{
+        ExecutionPlan, ExecutionPlanProperties, coalesce_partitions::CoalescePartitionsExec,
+        sorts::sort_preserving_merge::SortPreservingMergeExec,
+    },
 };
 use futures::{StreamExt, stream::BoxStream};
 use hearth_core::messages::task::{TaskFailure, TaskMetrics};
@@ -144,11 +147,12 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
     Ok(TaskRun { chunks, output_partitions, rows, operators, memory })
 }
 
-/// All partitions of the plan as one.
+/// All partitions of the plan as one, in the order that each has by itself, if it has one.
 fn whole(plan: Arc<dyn ExecutionPlan>, partition: u32) -> Result<Arc<dyn ExecutionPlan>> {
-    match (partition, partitions(&plan)) {
-        (0, 1) => Ok(plan),
-        (0, _) => Ok(Arc::new(CoalescePartitionsExec::new(plan))),
-        (p, _) => plan_err!("partition {p} of a stage that runs whole, in one task"),
+    match (partition, partitions(&plan), plan.output_ordering().cloned()) {
+        (0, 1, _) => Ok(plan),
+        (0, _, Some(ordering)) => Ok(Arc::new(SortPreservingMergeExec::new(ordering, plan))),
+        (0, ..) => Ok(Arc::new(CoalescePartitionsExec::new(plan))),
+        (p, ..) => plan_err!("partition {p} of a stage that runs whole, in one task"),
     }
 }

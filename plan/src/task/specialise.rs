@@ -58,7 +58,7 @@ pub(crate) enum Shape {
 
 /// Whether a join with a collected left side gives rows of that side by itself, after *all* probe partitions are done.
 /// Then the partitions depend on one another.
-const fn emits_left(join: JoinType) -> bool {
+pub(crate) const fn emits_left(join: JoinType) -> bool {
     match join {
         JoinType::Inner | JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => false,
         JoinType::Left | JoinType::Full | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => true,

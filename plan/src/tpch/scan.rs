@@ -4,8 +4,8 @@ use super::rows::{self, Batches};
 use super::scale::Scale;
 use super::table::Table;
 use crate::leaf::leaf_operator;
+use crate::optimize::row_width;
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Schema};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::{DataFusionError, Result, Statistics, internal_err, plan_err};
@@ -150,14 +150,6 @@ impl TpchScanExec {
         }
         Ok(statistics)
     }
-}
-
-/// About how many bytes a row takes in memory.
-fn row_width(schema: &Schema) -> usize {
-    // A view of 16 bytes, and as much again for what is longer than the 12 bytes it holds itself.
-    const TEXT: usize = 32;
-    let width = |data_type: &DataType| data_type.primitive_width().unwrap_or(TEXT);
-    schema.fields().iter().map(|field| width(field.data_type())).sum()
 }
 
 impl DisplayAs for TpchScanExec {

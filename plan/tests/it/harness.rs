@@ -145,15 +145,18 @@ pub(crate) fn sorted(mut rows: Vec<String>) -> Vec<String> {
     rows
 }
 
+pub(crate) fn options(partitions: usize) -> SessionOptions {
+    // Small files are cut too, so that tests see scans of several tasks.
+    let settings = BTreeMap::from([("datafusion.optimizer.repartition_file_min_size".to_owned(), "1".to_owned())]);
+    SessionOptions { partitions, batch_size: 100, settings, ..SessionOptions::default() }
+}
+
 pub(crate) fn session(partitions: usize) -> SqlSession {
     session_with(partitions, RangeSort::Auto)
 }
 
 pub(crate) fn session_with(partitions: usize, range_sort: RangeSort) -> SqlSession {
-    // Small files are cut too, so that tests see scans of several tasks.
-    let settings = BTreeMap::from([("datafusion.optimizer.repartition_file_min_size".to_owned(), "1".to_owned())]);
-    SqlSession::new(SessionOptions { partitions, batch_size: 100, settings, range_sort, ..SessionOptions::default() })
-        .unwrap()
+    SqlSession::new(SessionOptions { range_sort, ..options(partitions) }).unwrap()
 }
 
 pub(crate) async fn session_over(dir: &Path, partitions: usize) -> SqlSession {

@@ -9,6 +9,7 @@ mod failures;
 mod functions;
 mod harness;
 mod metrics;
+mod layouts;
 mod operators;
 mod queries;
 mod range;

@@ -2,7 +2,7 @@
 
 use crate::harness::{local, plain, query, rows, session_over, sorted, write_tables};
 
-const QUERIES: &[&str] = &[
+pub(crate) const QUERIES: &[&str] = &[
     // Scans, filters, projections.
     "select * from orders",
     "select id, amount * 2 from orders where customer = 3 and amount > 5",
@@ -113,7 +113,7 @@ const QUERIES: &[&str] = &[
 ];
 
 /// Queries whose order counts.
-const ORDERED: &[&str] = &[
+pub(crate) const ORDERED: &[&str] = &[
     "select * from orders order by id",
     "select id, note from orders order by note desc, id",
     "select customer, sum(amount) s from orders group by customer order by s desc, customer nulls first",

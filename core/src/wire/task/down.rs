@@ -82,6 +82,7 @@ impl From<TaskLaunch> for v1::TaskLaunch {
             stage: launch.stage.0,
             stage_attempt: launch.stage_attempt,
             partition: launch.partition,
+            slots: launch.slots,
             attempt: launch.attempt,
             payload: hash_bytes(launch.payload),
             inputs: launch
@@ -103,6 +104,7 @@ impl TryFrom<v1::TaskLaunch> for TaskLaunch {
             stage: StageId(launch.stage),
             stage_attempt: launch.stage_attempt,
             partition: check::partition("TaskLaunch.partition", launch.partition)?,
+            slots: check::cores("TaskLaunch.slots", launch.slots)?,
             attempt: launch.attempt,
             payload: payload_hash("TaskLaunch.payload", &launch.payload)?,
             inputs: counted("TaskLaunch.inputs", launch.inputs, MAX_STAGES)?

@@ -120,6 +120,7 @@ impl DagScheduler {
                 place: u32::try_from(place).expect("a valid graph has at most MAX_STAGES"),
                 name: node.name,
                 tasks: node.tasks,
+                slots: node.slots,
                 inputs,
                 target,
                 payload,
@@ -181,6 +182,7 @@ impl DagScheduler {
             inputs: stage.inputs.iter().map(|input| input.shuffle).collect(),
             target: stage.target,
             payload: stage.payload,
+            slots: stage.slots,
             partitions: missing,
         }));
     }

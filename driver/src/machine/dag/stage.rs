@@ -48,6 +48,8 @@ pub(crate) struct Stage {
     pub(crate) place: u32,
     pub(crate) name: String,
     pub(crate) tasks: u32,
+    /// Slots that each task takes.
+    pub(crate) slots: u32,
     pub(crate) inputs: Vec<Input>,
     pub(crate) target: TaskTarget,
     pub(crate) payload: PayloadHash,

@@ -185,14 +185,18 @@ impl TaskScheduler {
             }
             let (inputs, epoch) = (dag.inputs(key.stage), dag.outputs.epoch());
             while let Some(partition) = set.next(dag.gate(*key, set.running.len(), buffer)) {
-                let Some(executor) = offers.take() else { break };
+                let Some(executor) = offers.take(set.slots) else {
+                    // Whoever comes after must not take what this one waits for.
+                    offers.reserve(set.slots);
+                    break;
+                };
                 let task = TaskId(self.next_task);
                 self.next_task += 1;
                 self.last = Some(executor);
                 let attempt = set.launched(partition, task);
                 let running = RunningTask { set: *key, partition, executor, started: false, epoch, reap_at: None };
                 self.running.insert(task, running);
-                executors.assign(executor, task);
+                executors.assign(executor, task, set.slots);
                 dag.task_launched(key.stage);
                 batches.entry(executor).or_default().push(TaskLaunch {
                     task,
@@ -200,6 +204,7 @@ impl TaskScheduler {
                     stage: key.stage,
                     stage_attempt: key.attempt,
                     partition,
+                    slots: set.slots,
                     attempt,
                     payload: set.payload,
                     inputs: inputs.clone(),
@@ -210,6 +215,20 @@ impl TaskScheduler {
         for (executor, batch) in batches {
             executors.tell(executor, TaskDown::Launch(batch), fx);
         }
+    }
+
+    /// The jobs that can never end: their tasks take more slots than any executor has, here or on its way. That a larger
+    /// one joins later is possible where executors take what a worker has, but nobody promises it.
+    pub(super) fn too_wide(&self, executors: &Executors) -> Vec<(JobId, JobFailure)> {
+        let Some(largest) = executors.largest() else { return Vec::new() };
+        let stuck = self.sets.iter().filter(|(_, set)| !set.pending.is_empty() && set.slots > largest);
+        stuck.map(|(key, set)| (key.job, set.too_wide(*key, largest))).collect()
+    }
+
+    /// Whether a job has tasks that wait for slots which others hold, or for an executor that is large enough and not here.
+    pub(super) fn waits_for_others(&self, job: JobId, executors: &Executors) -> bool {
+        let mut pending = self.sets.iter().filter(|(key, set)| key.job == job && !set.pending.is_empty());
+        pending.any(|(_, set)| !self.running.is_empty() || executors.awaits(set.slots))
     }
 
     /// Whether this attempt runs on this executor; news of any other are too late or made up.
@@ -404,6 +423,7 @@ impl TaskScheduler {
 
     /// Panics when the state contradicts itself.
     pub(super) fn check(&self, dag: &DagScheduler, executors: &Executors, buffer: u64) {
+        let mut offers = Offers::new(executors.free_slots(), self.last);
         let mut running = 0;
         let mut live = BTreeSet::new();
         for (key, set) in &self.sets {
@@ -421,9 +441,10 @@ impl TaskScheduler {
                 assert_eq!((task.set, task.partition), (*key, *partition), "{id:?} is somebody else");
                 assert!(executors.runs(task.executor, *id), "{id:?} runs on an executor that does not know it");
             }
-            let starts = set.next(dag.gate(*key, set.running.len(), buffer)).is_some();
-            let free = executors.free_slots().iter().any(|(_, slots)| *slots > 0);
-            assert!(!(starts && free), "{key:?} could start a task, and there is a free slot");
+            if set.next(dag.gate(*key, set.running.len(), buffer)).is_some() {
+                assert_eq!(offers.take(set.slots), None, "{key:?} could start a task, and there are free slots");
+                offers.reserve(set.slots);
+            }
         }
         assert_eq!(running, self.running.len(), "a task runs without its set");
         assert_eq!(executors.running_count(), self.running.len(), "an executor runs what nobody launched");

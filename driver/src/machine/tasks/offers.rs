@@ -1,35 +1,51 @@
-//! Free slots, and who gets the next one.
+//! Free slots, and who gets the next ones.
+//!
+//! Task sets are served in order, and what does not fit now is waited for: the executor that is nearest to having room is
+//! [reserved](Offers::reserve), so that narrow tasks of later sets cannot keep a wide one out for ever.
 
+use crate::machine::executors::Free;
 use hearth_core::ExecutorId;
 use std::collections::VecDeque;
 
-/// The executors with free slots, in the order in which they are asked.
+/// The executors, in the order in which they are asked.
 #[derive(Debug)]
 pub(crate) struct Offers {
-    ring: VecDeque<(ExecutorId, u32)>,
+    ring: VecDeque<Free>,
 }
 
 impl Offers {
     /// Round robin over `free` (in the order of ids), beginning behind the executor that got the last task, so that many
     /// small sets do not all land on the first executor.
-    pub(crate) fn new(free: Vec<(ExecutorId, u32)>, last: Option<ExecutorId>) -> Self {
-        let mut ring: VecDeque<_> = free.into_iter().filter(|(_, slots)| *slots > 0).collect();
-        let behind = ring.iter().take_while(|(id, _)| last.is_some_and(|last| *id <= last)).count();
+    pub(crate) fn new(free: Vec<Free>, last: Option<ExecutorId>) -> Self {
+        let mut ring = VecDeque::from(free);
+        let behind = ring.iter().take_while(|free| last.is_some_and(|last| free.executor <= last)).count();
         ring.rotate_left(behind);
         Self { ring }
     }
 
-    /// The executor for the next task. The one place that decides it: preferences for machines belong here.
-    pub(crate) fn take(&mut self) -> Option<ExecutorId> {
-        let (executor, slots) = self.ring.pop_front()?;
-        if slots > 1 {
-            self.ring.push_back((executor, slots - 1));
-        }
-        Some(executor)
+    /// The executor for the next task, which takes so many slots. The one place that decides it: preferences for machines
+    /// belong here.
+    pub(crate) fn take(&mut self, slots: u32) -> Option<ExecutorId> {
+        let place = self.ring.iter().position(|free| free.slots >= slots)?;
+        let mut free = self.ring.remove(place)?;
+        free.slots -= slots;
+        self.ring.push_back(free);
+        Some(free.executor)
     }
 
+    /// A task of so many slots fits nowhere: keeps the rest away from the executor where it will fit first. It is that with
+    /// the most free slots, which nobody but tasks before this one takes away from it: so it only comes nearer.
+    pub(crate) fn reserve(&mut self, slots: u32) {
+        let fits = self.ring.iter().enumerate().filter(|(_, free)| free.cores >= slots);
+        let best = fits.max_by_key(|(_, free)| (free.slots, std::cmp::Reverse(free.executor)));
+        if let Some((place, _)) = best {
+            self.ring.remove(place);
+        }
+    }
+
+    /// Whether nothing is free.
     pub(crate) fn is_empty(&self) -> bool {
-        self.ring.is_empty()
+        self.ring.iter().all(|free| free.slots == 0)
     }
 }
 
@@ -37,10 +53,18 @@ impl Offers {
 mod tests {
     use super::*;
 
+    /// Executors as (id, cores, free slots).
+    fn offers(free: &[(u32, u32, u32)], last: Option<u32>) -> Offers {
+        let free = free.iter().map(|&(id, cores, slots)| Free { executor: ExecutorId(id), cores, slots });
+        Offers::new(free.collect(), last.map(ExecutorId))
+    }
+
     fn taken(free: &[(u32, u32)], last: Option<u32>) -> Vec<u32> {
-        let free = free.iter().map(|&(id, slots)| (ExecutorId(id), slots)).collect();
-        let mut offers = Offers::new(free, last.map(ExecutorId));
-        std::iter::from_fn(|| offers.take()).map(|id| id.0).collect()
+        let free: Vec<_> = free.iter().map(|&(id, slots)| (id, 8, slots)).collect();
+        let mut offers = offers(&free, last);
+        let taken = std::iter::from_fn(|| offers.take(1)).map(|id| id.0).collect();
+        assert!(offers.is_empty());
+        taken
     }
 
     #[test]
@@ -50,5 +74,24 @@ mod tests {
         assert_eq!(taken(&[(1, 1), (3, 1)], Some(2)), [3, 1]);
         assert_eq!(taken(&[(1, 1), (2, 1)], Some(9)), [1, 2]);
         assert!(taken(&[], Some(9)).is_empty());
+    }
+
+    #[test]
+    fn a_wide_task_takes_all_its_slots_from_one_executor() {
+        let mut all = offers(&[(1, 2, 1), (2, 4, 3), (3, 4, 4)], None);
+        assert_eq!(all.take(3), Some(ExecutorId(2)));
+        assert_eq!(all.take(3), Some(ExecutorId(3)));
+        assert_eq!(all.take(2), None, "one each is left");
+        assert_eq!(all.take(1), Some(ExecutorId(1)));
+    }
+
+    #[test]
+    fn what_a_wide_task_waits_for_is_kept_from_others() {
+        let mut all = offers(&[(1, 2, 2), (2, 4, 1), (3, 4, 3)], None);
+        assert_eq!(all.take(4), None);
+        all.reserve(4);
+        assert_eq!(std::iter::from_fn(|| all.take(1)).map(|id| id.0).collect::<Vec<_>>(), [1, 2, 1]);
+        all.reserve(9);
+        assert!(all.is_empty(), "what fits nowhere reserves nothing, and costs nobody anything");
     }
 }

@@ -40,6 +40,7 @@ pub(crate) struct TaskSetSpec {
     pub(crate) inputs: Vec<ShuffleId>,
     pub(crate) target: TaskTarget,
     pub(crate) payload: PayloadHash,
+    pub(crate) slots: u32,
     pub(crate) partitions: Vec<u32>,
 }
 
@@ -61,6 +62,8 @@ pub(crate) struct TaskSet {
     pub(crate) inputs: Vec<ShuffleId>,
     pub(crate) target: TaskTarget,
     pub(crate) payload: PayloadHash,
+    /// Slots that each task takes.
+    pub(crate) slots: u32,
     pub(crate) life: Life,
     pub(crate) pending: BTreeSet<u32>,
     pub(crate) running: BTreeMap<u32, TaskId>,
@@ -81,6 +84,7 @@ impl TaskSet {
             inputs: spec.inputs,
             target: spec.target,
             payload: spec.payload,
+            slots: spec.slots,
             life: Life::Live,
             pending: spec.partitions.into_iter().collect(),
             running: BTreeMap::new(),
@@ -165,6 +169,11 @@ impl TaskSet {
         let Place { executor, host } = place.clone();
         let failure = JobFailure::TaskFailed { stage, name, partition, attempts, executor, host, failure };
         Verdict::Abort { job: key.job, failure }
+    }
+
+    /// The end of the job, because no executor is large enough for any of its tasks.
+    pub(crate) fn too_wide(&self, key: SetKey, largest: u32) -> JobFailure {
+        JobFailure::TooWide { stage: key.stage, name: self.name.clone(), slots: self.slots, largest }
     }
 
     /// The end of the job, because this partition lost so many executors.

@@ -75,6 +75,9 @@ impl World {
                 from.push(self.chance.below(place));
             }
             let mut node = stage(1 + self.chance.below(6) as u32, &from);
+            if self.chance.one_in(5) {
+                node.slots = 1 + self.chance.below(3) as u32;
+            }
             if self.chance.one_in(6) {
                 node.determinism = Determinism::Indeterminate;
             }

@@ -9,6 +9,7 @@ mod jobs;
 mod losses;
 mod master;
 mod metrics;
+mod slots;
 
 use super::{Answer, Driver, DriverOptions, Effect, Event, JobNews, StageMetrics};
 use hearth_core::{
@@ -229,6 +230,7 @@ pub(super) fn stage(tasks: u32, from: &[usize]) -> StageNode {
     StageNode {
         name: format!("{tasks} tasks of {from:?}"),
         tasks,
+        slots: 1,
         inputs: from.iter().map(|&from| Edge { from, exchange: Exchange::Hash }).collect(),
         output_partitions: 2,
         payload: Payload::new(format!("{tasks} {from:?}")),

@@ -31,6 +31,7 @@ pub(crate) fn chain(tasks: &[u32]) -> StageGraph {
     let stage = |(place, tasks): (usize, &u32)| StageNode {
         name: format!("stage {place}"),
         tasks: *tasks,
+        slots: 1,
         inputs: place.checked_sub(1).map(|from| Edge { from, exchange: Exchange::Hash }).into_iter().collect(),
         output_partitions: 2,
         payload: Payload::new(format!("payload {place}")),

@@ -2,7 +2,7 @@
 
 use super::*;
 use hearth_core::{Machine, Refusal};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// A small generator of numbers (xorshift64), so that a seed names a run.
 struct Chance(u64);
@@ -16,7 +16,7 @@ impl Chance {
     }
 }
 
-fn any_event(chance: &mut Chance, running: &BTreeSet<TaskId>, link: u64) -> Event {
+fn any_event(chance: &mut Chance, running: &BTreeMap<TaskId, u32>, link: u64) -> Event {
     let id = chance.below(6);
     let shuffle = u32::try_from(chance.below(3)).unwrap();
     let epoch = chance.below(4);
@@ -24,7 +24,10 @@ fn any_event(chance: &mut Chance, running: &BTreeSet<TaskId>, link: u64) -> Even
     // Often of the link that is open, sometimes of an old one.
     let link = LinkId(link.saturating_sub(chance.below(5) / 4));
     let message = match chance.below(8) {
-        0..=3 => TaskDown::Launch(vec![task(id, &[(shuffle, epoch)]), map_task(id + 1, shuffle)]),
+        0..=3 => {
+            let slots = 1 + u32::try_from(chance.below(4) / 3).unwrap();
+            TaskDown::Launch(vec![TaskLaunch { slots, ..task(id, &[(shuffle, epoch)]) }, map_task(id + 1, shuffle)])
+        }
         4 => TaskDown::Kill { task: TaskId(id), reason: "chance".into() },
         5 => TaskDown::Forget { payloads: vec![payload().hash()], shuffles: vec![ShuffleId(shuffle)], results: vec![] },
         _ => TaskDown::Registered,
@@ -41,7 +44,7 @@ fn any_event(chance: &mut Chance, running: &BTreeSet<TaskId>, link: u64) -> Even
             let answer = if chance.below(4) == 0 { Err(gone()) } else { Ok(statuses(shuffle, epoch)) };
             Event::MapStatusesArrived { shuffle: ShuffleId(shuffle), answer }
         }
-        7 | 8 => match running.iter().nth(usize::try_from(chance.below(2)).unwrap()) {
+        7 | 8 => match running.keys().nth(usize::try_from(chance.below(2)).unwrap()) {
             Some(task) => succeeds(task.0),
             None => succeeds(99),
         },
@@ -53,7 +56,7 @@ fn any_event(chance: &mut Chance, running: &BTreeSet<TaskId>, link: u64) -> Even
 fn run(seed: u64) -> usize {
     let mut chance = Chance(seed);
     let mut b = Bench::new();
-    let (mut running, mut ran) = (BTreeSet::new(), 0);
+    let (mut running, mut ran) = (BTreeMap::new(), 0);
     let mut link = 1;
     for _ in 0..400 {
         let event = any_event(&mut chance, &running, link);
@@ -72,11 +75,12 @@ fn run(seed: u64) -> usize {
                     for (input, statuses) in launch.inputs.iter().zip(&inputs) {
                         assert!(statuses.shuffle == input.shuffle && statuses.epoch >= input.epoch, "seed {seed}");
                     }
-                    assert!(running.insert(launch.task), "seed {seed}: {:?} runs already", launch.task);
+                    let twice = running.insert(launch.task, launch.slots);
+                    assert_eq!(twice, None, "seed {seed}: {:?} runs already", launch.task);
                     ran += 1;
-                    assert!(running.len() <= 2, "seed {seed}: {running:?} in 2 slots");
+                    assert!(running.values().sum::<u32>() <= 2, "seed {seed}: {running:?} in 2 slots");
                 }
-                Effect::CancelTask { task, .. } => assert!(running.contains(&task), "seed {seed}: {task:?}"),
+                Effect::CancelTask { task, .. } => assert!(running.contains_key(&task), "seed {seed}: {task:?}"),
                 Effect::Exit { .. } => {
                     assert_eq!(b.machine.deadline(), None);
                     return ran;

@@ -130,6 +130,7 @@ fn task(id: u64, inputs: &[(u32, u64)]) -> TaskLaunch {
         stage: StageId(2),
         stage_attempt: 0,
         partition: 3,
+        slots: 1,
         attempt: 0,
         payload: payload().hash(),
         inputs: inputs.iter().map(|&(s, epoch)| TaskInput { shuffle: ShuffleId(s), epoch }).collect(),

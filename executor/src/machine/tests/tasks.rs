@@ -59,6 +59,23 @@ fn a_surplus_is_refused_and_a_duplicate_ignored() {
 }
 
 #[test]
+fn a_task_takes_as_many_slots_as_its_launch_says() {
+    let mut b = Bench::registered();
+    let wide = |id| TaskLaunch { slots: 2, ..task(id, &[]) };
+    b.run(&wide(1));
+    b.launch([task(2, &[])]);
+    b.expect([news([(2, TaskNews::Failed(transient("no free slot: all 2 are taken")))])]);
+    b.event(succeeds(1));
+    b.expect([news([(1, succeeded())])]);
+    b.launch([task(3, &[]), wide(4)]);
+    let refused = TaskNews::Failed(transient("no 2 free slots: 1 of 2 are taken"));
+    b.expect([start(&task(3, &[]), &[]), news([(4, refused), (3, TaskNews::Started)])]);
+    b.event(succeeds(3));
+    b.expect([news([(3, succeeded())])]);
+    b.forget(&[], &[]);
+}
+
+#[test]
 fn killing_a_waiting_task_is_done_at_once() {
     let mut b = Bench::registered();
     b.launch([task(1, &[])]);

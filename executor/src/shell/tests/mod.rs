@@ -207,6 +207,7 @@ fn launch(task: TaskId, payload: PayloadHash, partition: u32, inputs: &[u32], ta
         stage: StageId(1),
         stage_attempt: 0,
         partition,
+        slots: 1,
         attempt: 0,
         payload,
         inputs: inputs.iter().map(|s| TaskInput { shuffle: ShuffleId(*s), epoch: 0 }).collect(),
