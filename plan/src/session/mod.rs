@@ -26,6 +26,7 @@ mod stores;
 mod tables;
 mod variables;
 mod warehouse;
+mod windows;
 mod writes;
 
 pub use statement::Statement;
@@ -143,6 +144,7 @@ impl SqlSession {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_analyzer_rule(Arc::new(DistributeBy))
+            .with_analyzer_rule(Arc::new(windows::RefuseWhatIsLost))
             .with_physical_optimizer_rules(physical_rules())
             .with_function_factory(Some(Arc::new(MacroFactory)));
         let context = tables::context(state);

@@ -219,7 +219,7 @@ async fn graph(sql: &str, partitions: usize) -> StageGraph {
     let session = SqlSession::new(SessionOptions { partitions, ..SessionOptions::default() }).unwrap();
     match session.plan(sql).await.unwrap() {
         Planned::Query { graph, .. } => graph,
-        Planned::Local(..) => panic!("{sql} is a query"),
+        other => panic!("{sql} is no query: {other:?}"),
     }
 }
 
