@@ -65,7 +65,7 @@ impl MasterClient {
                     let inner = SubmissionClient::new(channel).max_decoding_message_size(wire::MAX_MESSAGE);
                     return Ok(Self { inner, address: address.to_string() });
                 }
-                Err(error) => cause = root_cause(&error),
+                Err(error) => cause = wire::root_cause(&error),
             }
         }
         let masters = masters.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -95,13 +95,4 @@ impl MasterClient {
             None => Error::Failed(self.address.clone(), status.message().to_owned()),
         }
     }
-}
-
-/// The innermost cause of an error: "Connection refused" rather than "transport error".
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

@@ -6,7 +6,7 @@ use datafusion::{
 };
 use std::path::PathBuf;
 
-use crate::failure::plain;
+use crate::{failure::plain, store::StoreError};
 
 /// Why a statement, or a table, cannot be used. Each is for people, and says what to do next where that is known.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,9 @@ impl PlanError {
 
 impl From<DataFusionError> for PlanError {
     fn from(error: DataFusionError) -> Self {
+        if let Some(store) = StoreError::find(&error) {
+            return Self::Query(store.to_string());
+        }
         let text = describe(&error);
         match error.find_root() {
             DataFusionError::SQL(..) => Self::Syntax(text),

@@ -5,17 +5,9 @@
 //! one question: would the same task fail in the same way if it ran again? Then it is the query's, or its input's, own
 //! fault and retrying is waste.
 
-use crate::exchange::ExchangeReaderExec;
+use crate::store::StoreError;
 use arrow::error::ArrowError;
-use datafusion::{
-    common::{
-        DataFusionError,
-        tree_node::{TreeNode, TreeNodeRecursion},
-    },
-    datasource::{physical_plan::FileScanConfig, source::DataSourceExec},
-    parquet::errors::ParquetError,
-    physical_plan::ExecutionPlan,
-};
+use datafusion::{common::DataFusionError, parquet::errors::ParquetError};
 use hearth_core::messages::task::TaskFailure;
 use std::{error::Error, io, path::Path, sync::Arc};
 
@@ -96,11 +88,9 @@ fn dig(error: &(dyn Error + 'static), outermost: &DataFusionError, depth: usize)
             _ => TaskFailure::Query(text(outermost)),
         };
     }
-    if let Some(error) = error.downcast_ref::<object_store::Error>() {
-        return match error {
-            object_store::Error::NotFound { path, .. } => TaskFailure::Query(format!("/{path}: no such file")),
-            _ => error.source().map_or_else(passing, |inner| dig(inner, outermost, depth)),
-        };
+    if let Some(error) = error.downcast_ref::<StoreError>() {
+        let text = error.to_string();
+        return if error.trouble().may_pass() { TaskFailure::Transient(text) } else { TaskFailure::Query(text) };
     }
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return of_io(error, outermost, depth);
@@ -153,61 +143,6 @@ pub(crate) fn plain(mut message: &str) -> &str {
         message = rest;
     }
     message
-}
-
-/// How many files a message names.
-const NAMED_FILES: usize = 3;
-
-/// The files that a task reads. Readers of files do not say which one is broken; a task reads few of them.
-pub(crate) struct InFiles {
-    files: Vec<String>,
-    /// A task that reads exchanges too has other sources of bad data.
-    only: bool,
-}
-
-impl InFiles {
-    /// Those that a plan reads.
-    pub(crate) fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
-        let mut found = Self { files: Vec::new(), only: true };
-        // The closure never fails.
-        let _ = plan.apply(|node| {
-            found.only &= !node.is::<ExchangeReaderExec>();
-            let source = node.downcast_ref::<DataSourceExec>().map(DataSourceExec::data_source);
-            if let Some(scan) = source.and_then(|s| s.downcast_ref::<FileScanConfig>()) {
-                let files = scan.file_groups.iter().flat_map(|group| group.files());
-                found.files.extend(files.map(|f| format!("/{}", f.object_meta.location)));
-            }
-            Ok(TreeNodeRecursion::Continue)
-        });
-        found.files.sort();
-        found.files.dedup();
-        found
-    }
-
-    /// Adds the files to a failure of the input's, when it does not name one.
-    pub(crate) fn name_in(&self, failure: TaskFailure) -> TaskFailure {
-        match failure {
-            TaskFailure::Query(message) if !self.files.is_empty() && of_input(&message) => {
-                if self.files.iter().any(|f| message.contains(f)) {
-                    return TaskFailure::Query(message);
-                }
-                let among = if self.files.len() == 1 && self.only { "reading" } else { "reading one of" };
-                let mut named = self.files.iter().take(NAMED_FILES).cloned().collect::<Vec<_>>().join(", ");
-                if self.files.len() > NAMED_FILES {
-                    named.push_str(", …");
-                }
-                TaskFailure::Query(format!("{message} ({among} {named})"))
-            }
-            other => other,
-        }
-    }
-}
-
-/// Whether a message is about the form of a file, by the words that the readers of files begin theirs with.
-fn of_input(message: &str) -> bool {
-    ["Parquet error", "Csv error", "Json error", "Parser error", "EOF", "External: "]
-        .iter()
-        .any(|w| message.contains(w))
 }
 
 #[cfg(test)]
@@ -281,8 +216,5 @@ mod tests {
         }
         let memory = DataFusionError::ResourcesExhausted("r".into()).context("c");
         assert_eq!(failure_of(&memory), TaskFailure::OutOfMemory("r".into()));
-        let missing = object_store::Error::NotFound { path: "tmp/a.csv".into(), source: "gone".into() };
-        let missing = failure_of(&DataFusionError::ObjectStore(Box::new(missing)));
-        assert_eq!(missing, TaskFailure::Query("/tmp/a.csv: no such file".into()));
     }
 }

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`session`] | SQL text and tables to a plan: [`SqlSession`] |
 //! | [`stages`] | a physical plan cut into a `StageGraph` |
+//! | [`store`] | files and object stores by URL, and their credentials |
 //! | [`payload`] | what the tasks of one stage compute, as bytes |
 //! | [`exchange`] | the operator that reads what other stages wrote, and where it reads from: [`BlockSource`] |
 //! | [`task`] | one task: [`run_task`] |
@@ -30,8 +31,10 @@ pub mod failure;
 pub mod format;
 mod leaf;
 pub mod payload;
+mod scan;
 pub mod session;
 pub mod stages;
+pub mod store;
 pub mod task;
 pub mod text;
 pub mod tpch;
@@ -41,4 +44,5 @@ pub use exchange::{BlockSource, Maps, Selection};
 pub use failure::failure_of;
 pub use payload::DecodedPayload;
 pub use session::{Planned, SessionOptions, SqlSession, Statement, Variable};
+pub use store::{Secret, StoreError, StoreSettings, Stores};
 pub use task::{Chunk, TaskEnv, TaskEnvOptions, TaskRun, run_task};

@@ -4,7 +4,10 @@
 //! work, hash joins wait for one another), so every task attempt decodes one of its own and specialises it to what it
 //! runs.
 
-use crate::{PlanError, codec};
+use crate::{
+    PlanError, codec,
+    store::{self, StoreMessage, StoreOptions, Stores},
+};
 use datafusion::{
     common::config::ConfigOptions,
     execution::TaskContext,
@@ -36,6 +39,9 @@ struct Stage {
     settings: BTreeMap<String, String>,
     #[prost(message, optional, tag = "5")]
     range: Option<RangeOutput>,
+    /// How to reach the stores that the plan reads or writes.
+    #[prost(message, repeated, tag = "8")]
+    stores: Vec<StoreMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -70,12 +76,30 @@ pub(crate) struct Range {
     pub(crate) samples: usize,
 }
 
-/// The settings of a session that a task must share, as far as they differ from DataFusion's defaults.
-pub(crate) fn settings_of(options: &ConfigOptions) -> BTreeMap<String, String> {
-    let defaults: BTreeMap<_, _> = ConfigOptions::new().entries().into_iter().map(|e| (e.key, e.value)).collect();
-    let differs = |key: &String, value: &Option<String>| defaults.get(key).is_none_or(|default| default != value);
-    let entries = options.entries().into_iter().filter(|e| differs(&e.key, &e.value));
-    entries.filter_map(|e| Some((e.key, e.value?))).collect()
+/// What a session gives to its tasks beside their plans.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The settings that a task must share, as far as they differ from DataFusion's defaults.
+    settings: BTreeMap<String, String>,
+    /// The session's stores; none in a session that is not ours.
+    stores: Option<Arc<Stores>>,
+}
+
+impl Shared {
+    pub(crate) fn of(config: &SessionConfig) -> Self {
+        let defaults: BTreeMap<_, _> = ConfigOptions::new().entries().into_iter().map(|e| (e.key, e.value)).collect();
+        let differs = |key: &String, value: &Option<String>| defaults.get(key).is_none_or(|default| default != value);
+        let entries = config.options().entries().into_iter().filter(|e| differs(&e.key, &e.value));
+        let settings = entries.filter_map(|e| Some((e.key, e.value?))).collect();
+        Self { settings, stores: config.get_extension::<Stores>() }
+    }
+
+    fn stores(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<StoreMessage>, PlanError> {
+        match &self.stores {
+            Some(stores) => Ok(stores.messages(&store::urls(plan))?),
+            None => Ok(Vec::new()),
+        }
+    }
 }
 
 /// Makes a payload.
@@ -84,7 +108,7 @@ pub(crate) fn encode(
     plan: &Arc<dyn ExecutionPlan>,
     output: &Output,
     whole: bool,
-    settings: &BTreeMap<String, String>,
+    shared: &Shared,
 ) -> Result<Payload, PlanError> {
     let mut plan = Arc::clone(plan);
     let mut range = None;
@@ -101,8 +125,9 @@ pub(crate) fn encode(
             4
         }
     };
+    let stores = shared.stores(&plan)?;
     let plan = Some(Box::new(codec::encode(&plan)?));
-    let bytes = Stage { plan, output, whole, settings: settings.clone(), range }.encode_to_vec();
+    let bytes = Stage { plan, output, whole, settings: shared.settings.clone(), range, stores }.encode_to_vec();
     if bytes.len() > MAX_PAYLOAD_BYTES {
         return Err(PlanError::TooLarge { stage: stage.to_owned(), bytes: bytes.len(), limit: MAX_PAYLOAD_BYTES });
     }
@@ -125,6 +150,7 @@ pub struct DecodedPayload {
     output: Kind,
     whole: bool,
     config: SessionConfig,
+    stores: Vec<StoreOptions>,
 }
 
 /// A fresh plan, and what becomes of its rows.
@@ -150,7 +176,9 @@ impl DecodedPayload {
         for (key, value) in &stage.settings {
             options.set(key, value).map_err(|e| malformed(e.strip_backtrace()))?;
         }
-        Ok(Self { plan, output, whole: stage.whole, config: SessionConfig::from(options) })
+        let stores = stage.stores.into_iter().map(StoreOptions::of_message).collect::<Result<_, _>>();
+        let stores = stores.map_err(|e| malformed(e.strip_backtrace()))?;
+        Ok(Self { plan, output, whole: stage.whole, config: SessionConfig::from(options), stores })
     }
 
     /// Whether its only task computes all partitions of the plan.
@@ -161,6 +189,11 @@ impl DecodedPayload {
     /// The settings its tasks run under.
     pub(crate) const fn config(&self) -> &SessionConfig {
         &self.config
+    }
+
+    /// The stores that its tasks reach.
+    pub(crate) fn stores(&self) -> &[StoreOptions] {
+        &self.stores
     }
 
     /// A fresh plan.

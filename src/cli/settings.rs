@@ -29,7 +29,7 @@ impl Args {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
-        let set: Vec<_> = conf.pairs().iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let set: Vec<_> = conf.public_pairs().into_iter().map(|(k, v)| format!("{k}={v}")).collect();
         if !set.is_empty() {
             tracing::info!("configuration: {}", set.join(" "));
         }

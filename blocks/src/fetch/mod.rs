@@ -22,12 +22,12 @@ mod remote;
 mod report;
 mod stream;
 
-use crate::{
-    BlockId,
-    machine::{BlockWanted, is_loopback},
-};
+use crate::{BlockId, machine::BlockWanted};
 use channels::Channels;
-use hearth_core::{ApplicationId, messages::task::BlockLocation};
+use hearth_core::{
+    ApplicationId,
+    messages::{task::BlockLocation, worker::Address},
+};
 use std::{
     path::Path,
     sync::{
@@ -119,7 +119,7 @@ impl Shared {
         let location = &wanted.location;
         let served = location.address.port != 0;
         let host = &location.address.host;
-        let here = *host == self.options.host || is_loopback(host) && is_loopback(&self.options.host);
+        let here = *host == self.options.host || Address::is_loopback(host) && Address::is_loopback(&self.options.host);
         let file = !served || self.options.local_read && here;
         BlockWanted {
             size: wanted.size,

@@ -33,7 +33,7 @@ mod tests;
 mod window;
 
 use hearth_core::messages::worker::Address;
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 pub use planner::Planner;
 
@@ -171,9 +171,4 @@ pub enum Effect {
     },
     /// Tell the consumer that all blocks were taken, or that it was told of a failure. Nothing follows.
     Finish,
-}
-
-/// Whether a host names this machine to itself.
-pub fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

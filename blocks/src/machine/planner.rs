@@ -1,11 +1,11 @@
 //! The planner itself.
 
 use super::{
-    BlockWanted, Effect, Event, Failure, FailureKind, PlannerOptions, RequestId, is_loopback,
+    BlockWanted, Effect, Event, Failure, FailureKind, PlannerOptions, RequestId,
     request::{Request, Requests, Source},
     window::{Block, BlockState, Window},
 };
-use hearth_core::{Machine, Now};
+use hearth_core::{Machine, Now, messages::worker::Address};
 
 /// Plans one fetch.
 #[derive(Debug)]
@@ -128,7 +128,8 @@ impl Planner {
         });
         match &request.source {
             Source::Server(address) if request.attempt < options.max_retries => {
-                let wait = if is_loopback(&address.host) { options.loopback_retry_wait } else { options.retry_wait };
+                let wait =
+                    if Address::is_loopback(&address.host) { options.loopback_retry_wait } else { options.retry_wait };
                 request.retry_at = Some(now.after(wait));
             }
             Source::Server(_) => {

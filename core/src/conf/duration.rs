@@ -1,5 +1,6 @@
 //! Durations as Spark writes them: `100ms`, `5s`, `1min`, `2h`.
 
+use super::quantity;
 use std::{fmt, time::Duration};
 
 /// What a plain number is a number of.
@@ -37,16 +38,8 @@ pub const MAX: Duration = Duration::from_secs(3650 * 86_400);
 /// Units are `us`, `ms`, `s`, `m` or `min`, `h` and `d`, in either case. There are no fractions, as in Spark.
 pub fn parse(text: &str, unit: Unit) -> Result<Duration, BadDuration> {
     let bad = |problem| BadDuration { text: text.chars().take(100).collect(), problem, unit };
-    let trimmed = text.trim();
-    let end = trimmed.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(trimmed.len());
-    let (digits, suffix) = trimmed.split_at(end);
-    if digits.is_empty() {
-        return Err(bad("it does not begin with a digit"));
-    }
-    if suffix.starts_with(['.', ',']) {
-        return Err(bad("a duration has no fraction"));
-    }
-    let micros: u64 = match (suffix.trim_start().to_ascii_lowercase().as_str(), unit) {
+    let (number, suffix) = quantity::split(text, "a duration has no fraction").map_err(bad)?;
+    let micros: u64 = match (suffix.as_str(), unit) {
         ("us", _) => 1,
         ("ms", _) | ("", Unit::Millis) => 1_000,
         ("s", _) | ("", Unit::Seconds) => 1_000_000,
@@ -55,10 +48,8 @@ pub fn parse(text: &str, unit: Unit) -> Result<Duration, BadDuration> {
         ("d", _) => 86_400_000_000,
         _ => return Err(bad("its unit is not known")),
     };
-    digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|n| n.checked_mul(micros))
+    number
+        .checked_mul(micros)
         .map(Duration::from_micros)
         .filter(|&duration| duration <= MAX)
         .ok_or_else(|| bad("it is above 3650d"))

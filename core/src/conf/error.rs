@@ -1,6 +1,9 @@
 //! What can be wrong with a configuration.
 
-use super::{MAX_NAME, MAX_VALUE, nearest};
+use super::{
+    MAX_NAME, MAX_VALUE, nearest,
+    secret::{REDACTED, is_secret},
+};
 use std::{fmt, path::PathBuf};
 
 /// Why a configuration is refused. Says which key, which value, and what is expected.
@@ -83,7 +86,8 @@ impl ConfError {
     pub(super) fn bad_value(name: &str, value: &str, expected: String) -> Self {
         /// Characters of a value that an error shows.
         const SHOWN: usize = 200;
-        Self::BadValue { name: name.to_owned(), value: value.chars().take(SHOWN).collect(), expected }
+        let shown = if is_secret(name) { REDACTED } else { value };
+        Self::BadValue { name: name.to_owned(), value: shown.chars().take(SHOWN).collect(), expected }
     }
 
     pub(super) fn too_long(name: &str, value: &str) -> Self {

@@ -55,6 +55,30 @@ keys! {
         SQL_SHUFFLE_PARTITIONS: ShufflePartitions = "spark.sql.shuffle.partitions", "auto", shuffle_partitions;
         /// Rows of one batch inside a task.
         SQL_BATCH_SIZE: u32 = "hearth.sql.batchSize", "8192", count::<1, { 1 << 20 }>;
+        /// How long a request to an object store may take, tries and all.
+        STORE_TIMEOUT: Duration = "hearth.store.timeout", "30s", seconds;
+        /// The access key for `s3://` and `s3a://`.
+        S3A_ACCESS_KEY: Option<String> = "spark.hadoop.fs.s3a.access.key", "", |t| optional(t, line);
+        /// Its secret.
+        S3A_SECRET_KEY: Option<String> = "spark.hadoop.fs.s3a.secret.key", "", |t| optional(t, line);
+        /// The token of a session, for keys that are valid for a while.
+        S3A_SESSION_TOKEN: Option<String> = "spark.hadoop.fs.s3a.session.token", "", |t| optional(t, line);
+        /// Where S3 is, such as `http://127.0.0.1:9000`; unset is Amazon's.
+        S3A_ENDPOINT: Option<String> = "spark.hadoop.fs.s3a.endpoint", "", |t| optional(t, line);
+        /// The region of the buckets; unset is us-east-1.
+        S3A_ENDPOINT_REGION: Option<String> = "spark.hadoop.fs.s3a.endpoint.region", "", |t| optional(t, line);
+        /// Whether the bucket stands in the path of requests rather than in the host's name; unset is true.
+        S3A_PATH_STYLE_ACCESS: Option<bool> = "spark.hadoop.fs.s3a.path.style.access", "", |t| optional(t, boolean);
+        /// Whether an endpoint without `http://` or `https://` is asked by https.
+        S3A_CONNECTION_SSL_ENABLED: bool = "spark.hadoop.fs.s3a.connection.ssl.enabled", "true", boolean;
+        /// A class of Hadoop's; one with Anonymous in its name means requests without credentials, others nothing.
+        S3A_CREDENTIALS_PROVIDER: Option<String> = "spark.hadoop.fs.s3a.aws.credentials.provider", "", |t| optional(t, line);
+        /// The file with the key of a service account for `gs://`, on the driver's machine.
+        GCS_KEYFILE: Option<String> = "spark.hadoop.google.cloud.auth.service.account.json.keyfile", "", |t| optional(t, line);
+        /// Where Google Cloud Storage is; unset is Google's.
+        GCS_ROOT_URL: Option<String> = "spark.hadoop.fs.gs.storage.root.url", "", |t| optional(t, line);
+        /// Whether `gs://` is read without credentials.
+        GCS_NULL_AUTH: bool = "spark.hadoop.fs.gs.auth.null.enable", "false", boolean;
         /// Whether an ORDER BY without LIMIT sorts by ranges of its keys, each in a task of its own, instead of merging in one
         /// task: `always`, `never`, or `auto`, which is when the rows are estimated at 64 MiB or more.
         SQL_RANGE_SORT: RangeSort = "hearth.sql.rangeSort", "auto", range_sort;
@@ -123,6 +147,19 @@ keys! {
 /// All keys, in the order in which the documentation shows them.
 pub fn all() -> impl Iterator<Item = &'static Entry> {
     ALL.iter()
+}
+
+/// Whether a name is one of those of which there is one a bucket or an account. They are not in the table; the user's
+/// guide has them.
+pub fn is_of_family(name: &str) -> bool {
+    const S3A: &str = "spark.hadoop.fs.s3a.";
+    const AZURE: [&str; 4] =
+        ["account.key.", "sas.fixed.token.", "account.oauth2.client.id.", "account.oauth2.client.secret."];
+    if let Some(of_bucket) = name.strip_prefix(S3A).and_then(|rest| rest.strip_prefix("bucket.")) {
+        let of_all = ALL.iter().filter_map(|entry| entry.name.strip_prefix(S3A));
+        return of_all.into_iter().any(|key| of_bucket.ends_with(&format!(".{key}")));
+    }
+    name.strip_prefix("spark.hadoop.fs.azure.").is_some_and(|rest| AZURE.iter().any(|key| rest.starts_with(key)))
 }
 
 /// The key of this name.

@@ -22,6 +22,8 @@ mod layers;
 pub mod master_url;
 mod nearest;
 mod properties;
+mod quantity;
+pub mod secret;
 pub mod size;
 mod value;
 
@@ -33,7 +35,7 @@ pub use key::{Entry, Key, Reader};
 pub use layers::Layers;
 pub use value::{RangeSort, ShufflePartitions};
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// Keys that may be set: several times what Spark has in all.
 const MAX_PAIRS: usize = 4096;
@@ -45,7 +47,7 @@ const MAX_VALUE: usize = 64 << 10;
 const MAX_BYTES: usize = 1 << 20;
 
 /// A checked configuration: what was set, over the defaults of the table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Conf {
     pairs: BTreeMap<String, String>,
 }
@@ -82,6 +84,7 @@ impl Conf {
                 None
             }
             None if name.starts_with("hearth.") => return Err(ConfError::unknown(name)),
+            None if keys::is_of_family(name) => None,
             None if name.starts_with("spark.") => (!self.pairs.contains_key(name)).then(|| Warning::unsupported(name)),
             // Nobody can ask for it, so it is not kept.
             None => return Ok(Some(Warning::foreign(name))),
@@ -113,6 +116,12 @@ impl Conf {
         &self.pairs
     }
 
+    /// The same without secrets: what may be shown, and what others than the driver may know.
+    pub fn public_pairs(&self) -> BTreeMap<String, String> {
+        let public = self.pairs.iter().filter(|(name, _)| !secret::is_secret(name));
+        public.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// Refuses values that are legal alone and not together.
     pub fn check_together(&self) -> Result<(), ConfError> {
         let (interval, timeout) = (self.get(&keys::EXECUTOR_HEARTBEAT_INTERVAL), self.get(&keys::NETWORK_TIMEOUT));
@@ -139,6 +148,13 @@ impl Conf {
         let show =
             |name: &'static str, default: &str| (name, self.pairs.get(name).map_or(default, String::as_str).to_owned());
         ConfError::Conflict { a: show(a.name(), a.default()), b: show(b.name(), b.default()), why }
+    }
+}
+
+impl fmt::Debug for Conf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |name: &str, value| if secret::is_secret(name) { secret::REDACTED } else { value };
+        f.debug_map().entries(self.pairs.iter().map(|(name, value)| (name, shown(name, value)))).finish()
     }
 }
 
@@ -252,6 +268,20 @@ mod tests {
                 assert!(error.contains(name) && error.contains("expected ") && error.contains("such as "), "{error}");
             }
         }
+    }
+
+    #[test]
+    fn secrets_are_kept_and_not_shown() {
+        let mut conf = Conf::new();
+        for name in ["spark.hadoop.fs.s3a.secret.key", "spark.hadoop.fs.s3a.bucket.b.secret.key"] {
+            assert_eq!(conf.set(name, "hunter2"), Ok(None), "{name}");
+        }
+        conf.set("spark.hadoop.fs.s3a.endpoint", "http://127.0.0.1:9000").unwrap();
+        assert_eq!(conf.get(&keys::S3A_SECRET_KEY).as_deref(), Some("hunter2"));
+        assert!(!format!("{conf:?}").contains("hunter2"));
+        assert_eq!(conf.public_pairs().into_keys().collect::<Vec<_>>(), ["spark.hadoop.fs.s3a.endpoint"]);
+        let error = conf.set("spark.hadoop.fs.s3a.secret.key", "hunter\n2").unwrap_err().to_string();
+        assert!(error.contains("redacted") && !error.contains("hunter"), "{error}");
     }
 
     #[test]

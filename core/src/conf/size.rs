@@ -1,5 +1,6 @@
 //! Sizes as Spark writes them: `512m`, `2g`, `1048576b`.
 
+use super::quantity;
 use std::fmt;
 
 /// What a plain number is a number of.
@@ -53,16 +54,8 @@ pub const MAX: u64 = 1 << 50;
 /// no fractions, as in Spark: `1536m`, not `1.5g`.
 pub fn parse(text: &str, unit: Unit) -> Result<u64, BadSize> {
     let bad = |problem| BadSize { text: text.chars().take(100).collect(), problem, unit };
-    let trimmed = text.trim();
-    let end = trimmed.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(trimmed.len());
-    let (digits, suffix) = trimmed.split_at(end);
-    if digits.is_empty() {
-        return Err(bad("it does not begin with a digit"));
-    }
-    if suffix.starts_with(['.', ',']) {
-        return Err(bad("a size has no fraction"));
-    }
-    let factor = match suffix.trim_start().to_ascii_lowercase().as_str() {
+    let (number, suffix) = quantity::split(text, "a size has no fraction").map_err(bad)?;
+    let factor = match suffix.as_str() {
         "" => unit.bytes(),
         "b" => 1,
         "k" | "kb" | "kib" => 1 << 10,
@@ -72,12 +65,7 @@ pub fn parse(text: &str, unit: Unit) -> Result<u64, BadSize> {
         "p" | "pb" | "pib" => 1 << 50,
         _ => return Err(bad("its unit is not known")),
     };
-    digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|n| n.checked_mul(factor))
-        .filter(|&bytes| bytes <= MAX)
-        .ok_or_else(|| bad("it is above 1 PiB"))
+    number.checked_mul(factor).filter(|&bytes| bytes <= MAX).ok_or_else(|| bad("it is above 1 PiB"))
 }
 
 #[cfg(test)]

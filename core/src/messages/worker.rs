@@ -1,7 +1,7 @@
 //! Between a worker and the master.
 
 use crate::{ApplicationId, ExecutorId, ExecutorState, Labels, Refusal, Resources, WorkerId};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// Where a server of blocks listens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -35,6 +35,12 @@ impl Address {
     pub fn is_host(text: &str) -> bool {
         let legal = |b: u8| b.is_ascii_alphanumeric() || b".-_:%".contains(&b);
         (1..=Self::MAX_HOST).contains(&text.len()) && text.bytes().all(legal)
+    }
+
+    /// Whether a host names this machine to itself. Other names than `localhost` are not looked up: what they mean may
+    /// change after the question.
+    pub fn is_loopback(host: &str) -> bool {
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 }
 

@@ -39,3 +39,12 @@ pub use task::checked_payload;
 /// Bytes of one message on the wire. The largest are a stage's payload and the map statuses of one shuffle: two thousand
 /// map tasks with two thousand blocks each take about 15 MiB. Batches of smaller things are cut into parts ([`Parts`]).
 pub const MAX_MESSAGE: usize = 16 << 20;
+
+/// The innermost cause of an error: "Connection refused" rather than "transport error".
+pub fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

@@ -15,11 +15,13 @@ use datafusion::arrow::{array::RecordBatch, buffer::Buffer, error::ArrowError, i
 use futures::StreamExt;
 use hearth_blocks::{
     FailureKind, FetchError, FetchOptions, Fetcher, OutputId, OutputReader, ReadError, Wanted, file::BlockReader,
-    machine::is_loopback,
 };
 use hearth_core::{
     TaskId,
-    messages::task::{BlockLocation, ResultBlock},
+    messages::{
+        task::{BlockLocation, ResultBlock},
+        worker::Address,
+    },
 };
 use hearth_plan::exchange::BlockDecoder;
 use std::{path::Path, sync::Arc};
@@ -105,7 +107,7 @@ impl Reader {
     /// Whether a block is to be read from its file.
     fn is_here(&self, location: &BlockLocation) -> bool {
         let (ours, host) = (&self.options.host, &location.address.host);
-        let here = host == ours || is_loopback(host) && is_loopback(ours);
+        let here = host == ours || Address::is_loopback(host) && Address::is_loopback(ours);
         let file = location.address.port == 0 || self.options.local_read && here;
         file && Path::new(&location.directory).is_absolute()
     }

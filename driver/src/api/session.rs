@@ -9,7 +9,7 @@ use crate::shell::DriverHandle;
 use datafusion::arrow::datatypes::Schema;
 use hearth_blocks::FetchOptions;
 use hearth_core::conf::{Conf, ShufflePartitions, keys};
-use hearth_plan::{PlanError, Planned, SqlSession, Statement, Variable};
+use hearth_plan::{PlanError, Planned, Secret, SqlSession, Statement, StoreSettings, Variable};
 use std::{
     path::Path,
     sync::{Arc, PoisonError, RwLock},
@@ -58,6 +58,7 @@ impl SessionOptions {
             plan: hearth_plan::SessionOptions {
                 partitions: usize::try_from(partitions.max(1)).unwrap_or(usize::MAX),
                 batch_size: usize::try_from(conf.get(&keys::SQL_BATCH_SIZE)).unwrap_or(usize::MAX),
+                stores: stores(conf),
                 range_sort: conf.get(&keys::SQL_RANGE_SORT),
                 ..hearth_plan::SessionOptions::default()
             },
@@ -73,6 +74,19 @@ impl SessionOptions {
             conf: conf.clone(),
             slots,
         }
+    }
+}
+
+/// What is known of object stores. Credentials are the driver's: tasks are told those of the stores that they read.
+fn stores(conf: &Conf) -> StoreSettings {
+    let conf_pairs = conf.pairs().iter().filter(|(key, _)| key.starts_with("spark.hadoop."));
+    // Of variables that are not UTF-8 none is a store's.
+    let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    let ours = variables.filter(|(k, _)| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| k.starts_with(prefix)));
+    StoreSettings {
+        conf: conf_pairs.map(|(k, v)| (k.clone(), Secret::new(v))).collect(),
+        environment: ours.map(|(k, v)| (k, Secret::new(v))).collect(),
+        timeout: conf.get(&keys::STORE_TIMEOUT),
     }
 }
 

@@ -1,6 +1,9 @@
 //! `SET`, `RESET` and `SHOW` of keys that begin with `spark.` or `hearth.`.
 
-use hearth_core::conf::{Conf, ConfError, keys};
+use hearth_core::conf::{
+    Conf, ConfError, keys,
+    secret::{REDACTED, is_secret},
+};
 use hearth_plan::{PlanError, Variable};
 
 /// The configuration of a session, as it began and as it is.
@@ -93,9 +96,7 @@ fn refused(error: ConfError) -> PlanError {
 
 /// A value, unless its key says that it is a secret.
 fn shown(key: &str, value: &str) -> String {
-    let lower = key.to_lowercase();
-    let is_secret = ["secret", "password", "token", "access.key", "accesskey"].iter().any(|word| lower.contains(word));
-    if is_secret { "(hidden)".into() } else { value.to_owned() }
+    if is_secret(key) { REDACTED.into() } else { value.to_owned() }
 }
 
 #[cfg(test)]
@@ -140,7 +141,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         let Some(Answer::RowsToo(rows)) = variables().answer(&Variable::ShowAll).unwrap() else { panic!("rows") };
-        assert!(rows.contains(&("spark.x.password".into(), "(hidden)".into())));
+        assert!(rows.contains(&("spark.x.password".into(), REDACTED.into())));
         assert!(rows.contains(&("hearth.sql.batchSize".into(), "8192".into())));
     }
 }

@@ -64,7 +64,7 @@ async fn open_one(master: &Address) -> Result<Link<AppDown, AppUp>, String> {
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true);
-    let channel = endpoint.connect().await.map_err(|e| root_cause(&e))?;
+    let channel = endpoint.connect().await.map_err(|e| wire::root_cause(&e))?;
     let mut client = ApplicationLinkClient::new(channel)
         .max_decoding_message_size(wire::MAX_MESSAGE)
         .max_encoding_message_size(wire::MAX_MESSAGE);
@@ -87,13 +87,4 @@ fn refused(status: &Status) -> String {
         (None, Code::Unimplemented) => "something else listens there; is it the port of a worker or a driver?".into(),
         (None, _) => said.to_owned(),
     }
-}
-
-/// The innermost cause of an error: "Connection refused" rather than "transport error".
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

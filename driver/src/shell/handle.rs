@@ -6,14 +6,16 @@ use hearth_core::{
     ApplicationId, ApplicationState, Payload, PayloadHash, Refusal, ShuffleId, StageGraph,
     client::DriverClient,
     link::{Link, Pending},
-    messages::task::{MapStatuses, TaskDown, TaskUp},
+    messages::{
+        task::{MapStatuses, TaskDown, TaskUp},
+        worker::Address,
+    },
     run::{self, Clock, NoJournal},
     wire,
 };
 use hearth_proto::v1::task_link_server::TaskLinkServer;
 use std::{
     fmt, io,
-    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -166,12 +168,8 @@ impl DriverClient for DriverHandle {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 async fn listen(host: &str, port: u16) -> Result<TcpListener, Error> {
-    if !is_loopback(host) {
+    if !Address::is_loopback(host) {
         return Err(Error::NotLoopback { host: host.to_owned() });
     }
     TcpListener::bind((host, port)).await.map_err(|source| match source.kind() {

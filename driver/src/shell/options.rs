@@ -44,7 +44,8 @@ impl ShellOptions {
         spec.memory_per_executor_mib = conf.get(&keys::EXECUTOR_MEMORY);
         spec.max_cores = conf.get(&keys::CORES_MAX);
         spec.max_executors = conf.get(&keys::EXECUTOR_INSTANCES);
-        spec.conf = conf.pairs().clone();
+        // Whoever starts executors needs no credentials; tasks that do have them in their payload.
+        spec.conf = conf.public_pairs();
         Self { driver, host: conf.get(&keys::DRIVER_HOST), port: Some(conf.get(&keys::DRIVER_PORT)), dial: None }
     }
 }

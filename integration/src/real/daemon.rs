@@ -6,7 +6,7 @@ use std::{
     fs::File,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
     time::Instant,
 };
@@ -144,8 +144,13 @@ impl Run {
 
 /// Runs `hearth` with these arguments to its end.
 pub fn run(args: &[&str]) -> Run {
+    run_command(hearth().args(args))
+}
+
+/// Runs a command to its end.
+pub fn run_command(command: &mut Command) -> Run {
     use std::os::unix::process::ExitStatusExt;
-    let done = hearth().args(args).stdin(Stdio::null()).output().expect("the binary starts");
+    let done = command.stdin(Stdio::null()).output().expect("the binary starts");
     Run {
         code: done.status.code().or_else(|| done.status.signal().map(|s| 128 + s)).unwrap_or(-1),
         out: String::from_utf8_lossy(&done.stdout).into_owned(),

@@ -8,12 +8,16 @@ mod cluster;
 mod daemon;
 mod disk;
 mod processes;
+#[cfg(feature = "sql")]
+pub mod s3;
 
 pub use blocks::{Requests, Traffic};
 pub use cluster::TestCluster;
-pub use daemon::{Daemon, Run, run};
+pub use daemon::{Daemon, Run, run, run_command};
 pub use disk::SmallDisk;
 pub use processes::{Process, signal};
+#[cfg(feature = "sql")]
+pub use s3::S3Server;
 
 use std::{
     path::PathBuf,

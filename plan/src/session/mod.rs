@@ -19,14 +19,16 @@ mod names;
 mod nesting;
 mod rewrite;
 mod statement;
+mod stores;
 mod tables;
 mod variables;
+mod windows;
 
 pub use statement::Statement;
 pub use variables::Variable;
 
 use crate::{
-    PlanError, depth,
+    PlanError, StoreSettings, depth,
     exchange::{DistributeBy, KeepAsked},
     stages::{CutOptions, StageText, TableNames, cut},
     tpch,
@@ -54,6 +56,8 @@ pub struct SessionOptions {
     pub batch_size: usize,
     /// What statements that run in the driver may use; DataFusion's default when not given.
     pub runtime: Option<Arc<RuntimeEnv>>,
+    /// What is known of object stores.
+    pub stores: StoreSettings,
     /// Settings of DataFusion by their full names (`datafusion.execution.time_zone`).
     pub settings: BTreeMap<String, String>,
     /// When a sort of the whole result is spread over partitions by ranges of its keys.
@@ -63,7 +67,14 @@ pub struct SessionOptions {
 impl Default for SessionOptions {
     /// 8 partitions, so that a few executors of a few cores are busy, and DataFusion's 8,192 rows.
     fn default() -> Self {
-        Self { partitions: 8, batch_size: 8192, runtime: None, settings: BTreeMap::new(), range_sort: RangeSort::Auto }
+        Self {
+            partitions: 8,
+            batch_size: 8192,
+            runtime: None,
+            stores: StoreSettings::default(),
+            settings: BTreeMap::new(),
+            range_sort: RangeSort::Auto,
+        }
     }
 }
 
@@ -103,16 +114,16 @@ impl SqlSession {
         settings.catalog.information_schema = true;
         settings.sql_parser.collect_spans = true;
         pin(settings);
-        let mut state = SessionStateBuilder::new()
-            .with_config(config)
+        let (stores, runtime) = stores::runtime(options.runtime, options.stores)?;
+        let state = SessionStateBuilder::new()
+            .with_config(config.with_extension(stores))
+            .with_runtime_env(runtime)
             .with_default_features()
             .with_analyzer_rule(Arc::new(DistributeBy))
+            .with_analyzer_rule(Arc::new(windows::RefuseWhatIsLost))
             .with_physical_optimizer_rules(physical_rules())
             .with_function_factory(Some(Arc::new(MacroFactory)));
-        if let Some(runtime) = options.runtime {
-            state = state.with_runtime_env(runtime);
-        }
-        let context = SessionContext::new_with_state(state.build());
+        let context = tables::context(state);
         context.register_catalog(tpch::CATALOG_NAME, tpch::catalog());
         Ok(Self { context, cut: CutOptions { range_sort: options.range_sort } })
     }
@@ -170,6 +181,10 @@ impl SqlSession {
             LogicalPlan::Statement(Command::Execute(_)) => {
                 let prepared = self.context.execute_logical_plan(plan).await?;
                 self.query(&prepared.into_unoptimized_plan()).await
+            }
+            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(mut table)) => {
+                self.take_options_of_table(&mut table)?;
+                self.run_here(LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table))).await
             }
             LogicalPlan::Ddl(DdlStatement::DropFunction(mut drop)) => {
                 // As it was named when it was made.
@@ -256,6 +271,8 @@ fn pin(settings: &mut ConfigOptions) {
     optimizer.enable_window_topn = false;
     // Subqueries that give several rows must fail, which only the operator checks.
     optimizer.enable_physical_uncorrelated_scalar_subquery = true;
+    // Tables are made for it: see `tables`.
+    settings.execution.listing_table_ignore_subdirectory = true;
     // Tasks are the partitions of several plan instances: there is nobody to steal from.
     settings.execution.enable_file_stream_work_stealing = false;
 }

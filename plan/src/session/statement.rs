@@ -9,9 +9,10 @@ use datafusion::{
     },
     sql::{
         parser::{DFParserBuilder, Statement as Parsed},
-        sqlparser::{dialect::dialect_from_str, tokenizer::Token, tokenizer::Tokenizer},
+        sqlparser::{ast::Value, dialect::dialect_from_str, tokenizer::Token, tokenizer::Tokenizer},
     },
 };
+use hearth_core::conf::secret::{REDACTED, is_secret};
 use std::{fmt, sync::Arc};
 
 /// One statement of a text. Errors in it have their position in the whole text. Cheap to clone.
@@ -41,7 +42,12 @@ impl Statement {
 
 impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = apart::compute(|| Ok(self.parsed.to_string())).map_err(|_| fmt::Error)?;
+        let text = || {
+            let mut shown = Parsed::clone(&self.parsed);
+            hide_secrets(&mut shown);
+            Ok(shown.to_string())
+        };
+        let text = apart::compute(text).map_err(|_| fmt::Error)?;
         f.write_str(&text)
     }
 }
@@ -49,6 +55,21 @@ impl fmt::Display for Statement {
 impl fmt::Debug for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Statement({self})")
+    }
+}
+
+/// Puts something else in the place of secrets. `CREATE EXTERNAL TABLE` is shown without its options.
+fn hide_secrets(statement: &mut Parsed) {
+    match statement {
+        Parsed::CopyTo(copy) => {
+            for (name, value) in &mut copy.options {
+                if is_secret(name) {
+                    *value = Value::SingleQuotedString(REDACTED.into());
+                }
+            }
+        }
+        Parsed::Explain(explain) => hide_secrets(&mut explain.statement),
+        Parsed::Statement(_) | Parsed::CreateExternalTable(_) | Parsed::Reset(_) => {}
     }
 }
 

@@ -29,7 +29,7 @@ use hearth_core::{
     conf::RangeSort,
     stage::{MAX_PARTITIONS, MAX_STAGES},
 };
-use std::{collections::BTreeMap, fmt::Write, sync::Arc};
+use std::{fmt::Write, sync::Arc};
 
 type Plan = Arc<dyn ExecutionPlan>;
 type Result<T> = std::result::Result<T, PlanError>;
@@ -57,9 +57,9 @@ pub fn cut(
     context: &TaskContext,
     options: CutOptions,
 ) -> Result<(StageGraph, Vec<StageText>)> {
-    let settings = payload::settings_of(context.session_config().options());
+    let shared = payload::Shared::of(context.session_config());
     let mut cutter =
-        Cutter { tables, context, options, settings, stages: Vec::new(), writes: Vec::new(), texts: Vec::new() };
+        Cutter { tables, context, options, shared, stages: Vec::new(), writes: Vec::new(), texts: Vec::new() };
     let root = cutter.rewrite_root(plan, None)?;
     cutter.close(root, Close::Result, None)?;
     let graph = StageGraph { stages: cutter.stages };
@@ -90,7 +90,7 @@ pub(super) struct Cutter<'a> {
     tables: &'a TableNames,
     pub(super) context: &'a TaskContext,
     pub(super) options: CutOptions,
-    settings: BTreeMap<String, String>,
+    shared: payload::Shared,
     stages: Vec<StageNode>,
     /// How the rows of each stage travel to readers of one partition.
     writes: Vec<Exchange>,
@@ -287,7 +287,7 @@ impl Cutter<'_> {
             }
         };
         self.texts.push(text(self.stages.len(), &name, tasks, whole.as_deref(), &edges, &written, &plan));
-        let payload = payload::encode(&name, &plan, &output, whole.is_some(), &self.settings)?;
+        let payload = payload::encode(&name, &plan, &output, whole.is_some(), &self.shared)?;
         let decoded = DecodedPayload::decode(&payload).map_err(|e| PlanError::Internal(e.to_string()))?;
         decoded.plan(self.context)?;
         self.writes.push(match &output {

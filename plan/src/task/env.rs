@@ -1,6 +1,9 @@
 //! What all tasks of one process share.
 
-use crate::codec::Functions;
+use crate::{
+    codec::Functions,
+    store::{StoreOptions, StorePool, Stores},
+};
 use datafusion::{
     common::Result,
     execution::{
@@ -34,6 +37,7 @@ pub struct TaskEnvOptions {
 #[derive(Clone)]
 pub struct TaskEnv {
     runtime: Arc<RuntimeEnv>,
+    stores: Arc<StorePool>,
     spill_dir: Option<Arc<Path>>,
 }
 
@@ -50,7 +54,7 @@ impl TaskEnv {
 
     /// Over a runtime that exists already.
     pub fn new(runtime: Arc<RuntimeEnv>) -> Self {
-        Self { runtime, spill_dir: None }
+        Self { runtime, stores: Arc::new(StorePool::here()), spill_dir: None }
     }
 
     /// The runtime.
@@ -68,8 +72,13 @@ impl TaskEnv {
         self.runtime.memory_pool.reserved()
     }
 
-    /// The context of one task.
-    pub(crate) fn context(&self, config: SessionConfig) -> TaskContext {
+    /// The context of one task, which reaches files and these stores.
+    pub(crate) fn context(&self, config: SessionConfig, stores: &[StoreOptions]) -> TaskContext {
+        let stores = Stores::of_payload(stores.to_vec(), Arc::clone(&self.stores));
+        let stores: Arc<Stores> = Arc::new(stores);
+        let runtime = RuntimeEnv { object_store_registry: stores.clone(), ..RuntimeEnv::clone(&self.runtime) };
+        // For those who ask more of a store than reading.
+        let config = config.with_extension(stores);
         let Functions { scalar, higher_order, aggregate, window } = Functions::built_in();
         TaskContext::new(
             None,
@@ -79,7 +88,7 @@ impl TaskEnv {
             higher_order.clone(),
             aggregate.clone(),
             window.clone(),
-            Arc::clone(&self.runtime),
+            Arc::new(runtime),
         )
     }
 }

@@ -28,8 +28,9 @@ pub use env::{TaskEnv, TaskEnvOptions};
 use crate::{
     BlockSource, DecodedPayload, Maps, Selection,
     exchange::{Blocks, Keys},
-    failure::{InFiles, failure_in},
+    failure::failure_in,
     payload::{FreshPlan, Output, Range},
+    scan,
 };
 use bytes::Bytes;
 use datafusion::{
@@ -116,7 +117,7 @@ pub fn run_task(
 
 fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>, env: &TaskEnv) -> Result<TaskRun> {
     let config = payload.config().clone().with_extension(Arc::new(Blocks(Arc::clone(&source))));
-    let context = Arc::new(env.context(config));
+    let context = Arc::new(env.context(config, payload.stores()));
     let FreshPlan { plan, output } = payload.plan(&context)?;
     let schema = plan.schema();
     let plan = if payload.whole() { whole(plan, partition)? } else { specialise(&plan, partition as usize)? };
@@ -130,13 +131,13 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
             samples: source.read(samples, Selection { reduce: 0, maps: Maps::All }),
         },
     };
+    let plan = scan::guard(plan)?;
     let batches = plan.execute(0, Arc::clone(&context))?;
     let rows = Arc::new(AtomicU64::new(0));
     let (output, waiting) = TaskOutput::try_new(layout, partition, schema, &context, Arc::clone(&rows))?;
     let output_partitions = output.partitions();
-    let files = InFiles::of(&plan);
     let env = env.clone();
-    let failure = move |error| files.name_in(failure_in(env.spill_dir(), &error));
+    let failure = move |error| failure_in(env.spill_dir(), &error);
     let chunks = output.write(waiting, batches).map(move |chunk| chunk.map_err(&failure)).boxed();
     Ok(TaskRun { chunks, output_partitions, rows, plan })
 }

@@ -41,7 +41,7 @@ async fn a_truncated_parquet_file_is_cut_off() {
 #[tokio::test]
 async fn a_bad_directory_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(error(dir.path()).await.contains("no Parquet (.parquet), CSV (.csv) or JSON"));
+    assert!(error(dir.path()).await.contains("no file in it ends with .parquet, .csv"));
     assert!(error(&dir.path().join("missing")).await.contains("missing: no such directory"));
     fs::write(dir.path().join("a.csv"), "x\n1\n").unwrap();
     assert!(error(&dir.path().join("a.csv")).await.contains("a.csv: not a directory"));
@@ -51,7 +51,7 @@ async fn a_bad_directory_is_named() {
     fs::create_dir(dir.path().join("mixed")).unwrap();
     fs::write(dir.path().join("mixed/1.csv"), "x\n1\n").unwrap();
     fs::write(dir.path().join("mixed/2.json"), "{\"x\":1}\n").unwrap();
-    assert!(error(dir.path()).await.contains("parts of one table have one extension"));
+    assert!(error(dir.path()).await.contains("the files of one table have one extension"));
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@ use super::WorkerError;
 use hearth_core::{
     Labels, Resources,
     conf::{Conf, keys},
+    messages::worker::Address,
 };
-use std::{net::IpAddr, path::PathBuf, thread, time::Duration};
+use std::{path::PathBuf, thread, time::Duration};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 /// The least that a worker offers, however small its machine: one executor of the default size.
@@ -48,9 +49,7 @@ impl WorkerOptions {
     }
 
     pub(super) fn validate(&self) -> Result<(), WorkerError> {
-        let address: Result<IpAddr, _> = self.host.parse();
-        // Other names are not looked up: what they mean may change after the check.
-        if self.host != "localhost" && !address.is_ok_and(|address| address.is_loopback()) {
+        if !Address::is_loopback(&self.host) {
             return Err(WorkerError::NotLoopback { host: self.host.clone() });
         }
         if !self.resources.fits(&Resources::new(1, 1)) {

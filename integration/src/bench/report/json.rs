@@ -44,6 +44,7 @@ fn value(report: &Report<'_>) -> Value {
         "executor_memory_mib": report.terms.executor_memory_mib,
         "machine": report.machine,
         "busy": report.machine.is_busy(),
+        "debug_build": cfg!(debug_assertions),
         "good": report.is_good(),
         "engines": engines.collect::<Vec<_>>(),
         "queries": queries.collect::<Vec<_>>(),
@@ -66,8 +67,8 @@ fn totals(report: &Report<'_>) -> Vec<Value> {
                     "seconds": pair.first,
                     "over_seconds": pair.second,
                     "ratio": pair.ratio(),
-                    "worst_query": pair.worst.0,
-                    "worst_ratio": pair.worst.1,
+                    "worst_query": pair.most.0,
+                    "worst_ratio": pair.most.1,
                 }));
             }
         }

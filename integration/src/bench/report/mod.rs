@@ -15,6 +15,13 @@ pub(crate) struct Terms {
     pub(crate) executor_memory_mib: u64,
 }
 
+impl Terms {
+    /// How many runs, in words.
+    pub(crate) fn counted_runs(&self) -> String {
+        if self.runs == 1 { "one run".to_owned() } else { format!("{} runs", self.runs) }
+    }
+}
+
 /// A finished run.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
@@ -35,7 +42,9 @@ pub(crate) struct Pair {
     /// How many queries both did.
     pub(crate) queries: usize,
     /// The query in which the first is slowest, measured by the second, and how much.
-    pub(crate) worst: (u32, f64),
+    pub(crate) most: (u32, f64),
+    /// The one in which it is fastest.
+    pub(crate) least: (u32, f64),
 }
 
 impl Pair {
@@ -71,12 +80,13 @@ fn pair(measured: &[Measured], first: usize, second: usize) -> Option<Pair> {
         Some((query.query, first, second))
     });
     let both: Vec<_> = both.collect();
-    let slowest = both.iter().max_by(|a, b| (a.1 / a.2).total_cmp(&(b.1 / b.2)))?;
+    let ratios = || both.iter().map(|(query, first, second)| (*query, first / second));
     Some(Pair {
         first: both.iter().map(|(_, seconds, _)| seconds).sum(),
         second: both.iter().map(|(.., seconds)| seconds).sum(),
         queries: both.len(),
-        worst: (slowest.0, slowest.1 / slowest.2),
+        most: ratios().max_by(|a, b| a.1.total_cmp(&b.1))?,
+        least: ratios().min_by(|a, b| a.1.total_cmp(&b.1))?,
     })
 }
 
@@ -97,7 +107,7 @@ mod tests {
             query(4, failed, took(50.0)),
         ];
         let found = pair(&measured, 0, 1).unwrap();
-        assert_eq!(found, Pair { first: 5.0, second: 4.0, queries: 2, worst: (1, 2.0) });
+        assert_eq!(found, Pair { first: 5.0, second: 4.0, queries: 2, most: (1, 2.0), least: (2, 1.0) });
         assert_eq!(found.ratio(), 1.25);
         assert_eq!(pair(&measured[2..], 0, 1), None);
     }

@@ -43,8 +43,10 @@ fn draw(report: &Report<'_>, text: &mut String) -> Result<(), Box<dyn std::error
     let area = SVGBackend::with_string(text, size).into_drawing_area();
     area.fill(&WHITE)?;
     let title = format!(
-        "TPC-H at scale {}, {} cores: seconds, medians of {} runs (shorter is better)",
-        report.terms.scale, report.terms.cores, report.terms.runs
+        "TPC-H at scale {}, {} cores: seconds, medians of {} (shorter is better)",
+        report.terms.scale,
+        report.terms.cores,
+        report.terms.counted_runs()
     );
     let mut chart = ChartBuilder::on(&area)
         .caption(title, ("sans-serif", 18))

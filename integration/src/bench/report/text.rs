@@ -50,7 +50,7 @@ pub(crate) fn profile(report: &Report<'_>) -> String {
 
 fn heading(report: &Report<'_>) -> String {
     let (terms, machine) = (&report.terms, report.machine);
-    let mut text = format!("TPC-H at scale {}: medians of {} runs, in ms\n", terms.scale, terms.runs);
+    let mut text = format!("TPC-H at scale {}: medians of {}, in ms\n", terms.scale, terms.counted_runs());
     let _ = writeln!(
         text,
         "{} cores each, {} MiB an executor, on {} cores of {}, {} MiB; load before the run {:.2}{}",
@@ -62,6 +62,9 @@ fn heading(report: &Report<'_>) -> String {
         machine.load,
         if machine.is_busy() { " (BUSY: a trial)" } else { "" },
     );
+    if cfg!(debug_assertions) {
+        let _ = writeln!(text, "A DEBUG BUILD: these times say nothing about Hearth or DataFusion");
+    }
     let versions = report.engines.iter().map(|engine| format!("{} {}", engine.kind.name(), engine.version));
     let _ = writeln!(text, "{}\n", versions.collect::<Vec<_>>().join(", "));
     text
@@ -92,7 +95,7 @@ fn query_rows(report: &Report<'_>) -> Vec<Vec<String>> {
     rows
 }
 
-/// Totals side by side: Hearth over plain DataFusion, the others over Hearth.
+/// Totals side by side: Hearth over plain DataFusion, the others over Hearth; with the query that is the worst for Hearth.
 fn comparisons(report: &Report<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     let name = |place: usize| report.engines[place].kind.name();
@@ -105,17 +108,21 @@ fn comparisons(report: &Report<'_>) -> Vec<String> {
             };
             lines.push(match report.pair(first, second) {
                 None => format!("{} over {}: no query that both did", name(first), name(second)),
-                Some(pair) => format!(
-                    "{} over {}: {:.3} s / {:.3} s = {:.2} over {} queries; worst q{:02} with {:.2}",
-                    name(first),
-                    name(second),
-                    pair.first,
-                    pair.second,
-                    pair.ratio(),
-                    pair.queries,
-                    pair.worst.0,
-                    pair.worst.1,
-                ),
+                Some(pair) => {
+                    let (word, (query, ratio)) = match first == hearth {
+                        true => ("most", pair.most),
+                        false => ("least", pair.least),
+                    };
+                    format!(
+                        "{} over {}: {:.3} s / {:.3} s = {:.2} in {} queries, at {word} {ratio:.2} (q{query:02})",
+                        name(first),
+                        name(second),
+                        pair.first,
+                        pair.second,
+                        pair.ratio(),
+                        pair.queries,
+                    )
+                }
             });
         }
     }
@@ -125,7 +132,7 @@ fn comparisons(report: &Report<'_>) -> Vec<String> {
 fn share(share: &Share) -> String {
     match share.count {
         1 => format!("{} {}", share.kind, share.mib),
-        count => format!("{count} {}s {}", share.kind, share.mib),
+        count => format!("{count} × {} {}", share.kind, share.mib),
     }
 }
 
