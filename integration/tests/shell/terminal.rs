@@ -102,6 +102,18 @@ impl Terminal {
         }
     }
 
+    /// Waits for a prompt, as only there a key is a key and no signal.
+    pub(crate) fn prompt(&mut self) {
+        self.until("a prompt", ends_with_prompt);
+    }
+
+    /// Leaves from the prompt; gives the exit code.
+    pub(crate) fn leave(mut self, keys: &str) -> i32 {
+        self.prompt();
+        self.keys(keys);
+        self.end()
+    }
+
     /// Waits until the program has ended by itself; gives its exit code.
     pub(crate) fn end(mut self) -> i32 {
         let begun = Instant::now();

@@ -23,6 +23,8 @@ pub(super) struct Candidates {
 const COLUMNS_WITHIN: Duration = Duration::from_secs(1);
 /// Candidates of one kind that are offered: more are no help.
 const MAX_OFFERED: usize = 1000;
+/// What stands before the name of a variable.
+const BEFORE_VARIABLES: &[&str] = &["SET", "RESET", "SHOW"];
 /// What stands before the name of a file.
 const BEFORE_FILES: &[&str] = &["FROM", "TO", "LOCATION", "INTO", "JOIN"];
 
@@ -46,6 +48,12 @@ impl Names<'_> {
         }
         let words = mentions::statement(text, &scan, cursor);
         let (start, qualifiers, before) = split(text, &words, cursor);
+        if before.is_some_and(|w| BEFORE_VARIABLES.iter().any(|keyword| w.is(keyword))) {
+            // Their dots part nothing.
+            let start =
+                words.iter().find(|w| w.start > before.map_or(0, |b| b.start)).map_or(cursor, |w| w.start.min(cursor));
+            return self.variables(&text[start..cursor], start);
+        }
         let typed = &text[start..cursor];
         let tables = mentions::tables(&words);
         let names = match (qualifiers.as_slice(), before) {
@@ -76,11 +84,6 @@ impl Names<'_> {
             }
             return names;
         }
-        if ["SET", "RESET", "SHOW"].iter().any(|keyword| before.is(keyword)) {
-            let mut names = self.planner.variables();
-            names.extend(cased(&["ALL", "TABLES", "COLUMNS", "FUNCTIONS"], typed));
-            return names;
-        }
         let mut names: Vec<String> = tables.iter().flat_map(|table| self.columns(&table.path)).collect();
         names.extend(tables.iter().map(|table| quoted(&table.alias)));
         if !typed.is_empty() {
@@ -88,6 +91,17 @@ impl Names<'_> {
             names.extend(self.planner.functions());
         }
         names
+    }
+
+    /// The variables of the query engine and Hearth's keys.
+    fn variables(&self, typed: &str, start: usize) -> Candidates {
+        let mut words = self.planner.variables();
+        words.extend(hearth_core::conf::keys::all().map(|entry| entry.name.to_owned()));
+        words.extend(cased(&["ALL", "TABLES", "COLUMNS", "FUNCTIONS"], typed));
+        let wanted = typed.to_lowercase();
+        words.retain(|word| word.to_lowercase().starts_with(&wanted));
+        words.sort_unstable();
+        Candidates { start, words }
     }
 
     fn qualified(&self, qualifiers: &[String], tables: &[Mention]) -> Vec<String> {
@@ -219,7 +233,7 @@ mod tests {
 
     /// Candidates where `|` stands.
     fn at(text: &str) -> Vec<String> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let planner = SqlSession::new(SessionOptions::default()).unwrap();
         let cursor = text.find('|').unwrap();
         let text = text.replace('|', "");
@@ -245,7 +259,7 @@ mod tests {
 
     #[test]
     fn columns_of_the_tables_that_are_mentioned() {
-        assert_eq!(at("select n_na| from tpch.sf1.nation"), ["n_name"]);
+        assert_eq!(at("select n_nam| from tpch.sf1.nation"), ["n_name"]);
         assert_eq!(at("select n.n_r| from tpch.sf1.nation n join tpch.sf1.region r on true"), ["n_regionkey"]);
         assert_eq!(at("select * from tpch.sf1.region r where r.r_c|"), ["r_comment"]);
         assert!(at("select 1 from tpch.sf1.region where |").contains(&"r_name".to_owned()));
@@ -254,7 +268,8 @@ mod tests {
     #[test]
     fn functions_and_variables_are_known() {
         assert!(at("select date_tr|").contains(&"date_trunc".to_owned()));
-        assert!(at("set datafusion.execution.batch_s|").is_empty() || !at("set |").is_empty());
+        assert_eq!(at("set datafusion.execution.batch_s|"), ["datafusion.execution.batch_size"]);
+        assert_eq!(at("reset spark.sql.shuf|"), ["spark.sql.shuffle.partitions"]);
         assert_eq!(at("select 'sel|'"), Vec::<String>::new());
         assert_eq!(at("-- sel|ect\n"), Vec::<String>::new());
     }
