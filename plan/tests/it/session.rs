@@ -64,7 +64,7 @@ async fn a_setting_reaches_the_tasks() {
 #[tokio::test]
 async fn what_a_window_would_lose_is_refused() {
     let session = session(2);
-    local(&session, "create table t as values (1, 2), (2, null)").await;
+    write(&session, "create table t as values (1, 2), (2, null)").await.unwrap();
     let filter = "select sum(column1) filter (where column1 > 1) over (order by column1) from t";
     let nulls = "select lag(column2) ignore nulls over (order by column1) from t";
     for (sql, said) in [(filter, "FILTER of sum over a window"), (nulls, "IGNORE NULLS of lag over a window")] {
