@@ -234,7 +234,8 @@ impl SqlSession {
         let sink: Arc<dyn ExecutionPlan> = Arc::new(SinkExec::try_new(input, (made, writer), Arc::new(spec), 0)?);
         let (graph, texts) = cut(&sink, &table_names(draft.input), &state.task_ctx(), self.layout.cut)?;
         let write = then(Write::new(draft.target, write));
-        Ok(Planned::Write { graph, schema: count_schema(), explain: render(&graph, &texts), write })
+        let explain = render(&graph, &texts);
+        Ok(Planned::Write { graph, schema: count_schema(), explain, write })
     }
 
     /// The rows to write: in one partition for one file, and known here if only this session knows them.

@@ -231,7 +231,7 @@ async fn of_several_attempts_one_is_committed() {
 struct Stuck(Memory);
 
 impl BlockSource for Stuck {
-    fn read(&self, input: usize, blocks: Selection) -> BoxStream<'static, Result<Bytes, TaskFailure>> {
+    fn read(&self, input: usize, blocks: Selection) -> BoxStream<'static, Result<Piece, TaskFailure>> {
         self.0.read(input, blocks).chain(stream::pending()).boxed()
     }
 }
