@@ -22,6 +22,7 @@ mod statement;
 mod stores;
 mod tables;
 mod variables;
+mod windows;
 
 pub use statement::Statement;
 pub use variables::Variable;
@@ -129,6 +130,7 @@ impl SqlSession {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_analyzer_rule(Arc::new(DistributeBy))
+            .with_analyzer_rule(Arc::new(windows::RefuseWhatIsLost))
             .with_physical_optimizer_rules(physical_rules())
             .with_function_factory(Some(Arc::new(MacroFactory)));
         let context = tables::context(state);

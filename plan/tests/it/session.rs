@@ -58,6 +58,25 @@ async fn a_setting_reaches_the_tasks() {
     );
 }
 
+/// The encoding of plans has no place for either: rows would come, and be wrong.
+#[tokio::test]
+async fn what_a_window_would_lose_is_refused() {
+    let session = session(2);
+    local(&session, "create table t as values (1, 2), (2, null)").await;
+    let filter = "select sum(column1) filter (where column1 > 1) over (order by column1) from t";
+    let nulls = "select lag(column2) ignore nulls over (order by column1) from t";
+    for (sql, said) in [(filter, "FILTER of sum over a window"), (nulls, "IGNORE NULLS of lag over a window")] {
+        local(&session, &format!("create or replace view v as {sql}")).await;
+        for sql in [sql, "select count(*) from (select * from v) where 1 = (select 1)"] {
+            let error = refused(&session, sql).await.to_string();
+            assert!(error.contains(said) && error.contains("is not supported yet"), "{error}");
+        }
+    }
+    // What travels whole may stay: an aggregate's own IGNORE NULLS, and FILTER without a window.
+    assert_eq!(query(&session, "select sum(column1) filter (where column1 > 1) from t").await, ["2"]);
+    assert_eq!(sorted(query(&session, "select array_agg(column2) ignore nulls over () from t").await), ["[2]", "[2]"]);
+}
+
 #[tokio::test]
 async fn what_is_not_supported_says_so() {
     let session = session(2);
