@@ -6,8 +6,8 @@
 use super::{Planned, SessionOptions, SqlSession, local, pin};
 use crate::{
     PlanError, depth,
-    payload,
     optimize::{self, Rule, partitions_for},
+    payload,
     stages::{CutOptions, StageText, TableNames, can_fuse, cut, fuse, is_flat, render},
 };
 use datafusion::{

@@ -4,11 +4,12 @@ use crate::harness::{
     Memory, begin, decode, env, local, plain, query, refused, rows, run, run_one, session, session_over, sorted, write,
     write_tables,
 };
-use bytes::Bytes;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, stream, stream::BoxStream};
 use hearth_core::messages::task::TaskFailure;
-use hearth_plan::{BlockSource, DecodedPayload, Manifest, PlanError, Selection, SqlSession, WriteError, run_task};
+use hearth_plan::{
+    BlockSource, DecodedPayload, Manifest, Piece, PlanError, Selection, SqlSession, WriteError, run_task,
+};
 use std::{fs, path::Path, sync::Arc};
 use tempfile::TempDir;
 
