@@ -65,7 +65,7 @@ fn every_path_of_a_block_gives_the_same_rows() {
 #[test]
 fn a_sort_by_ranges_comes_in_order() {
     let cluster = TestCluster::start(&[1, 1]);
-    let sort = "select o_orderkey as k from tpch.sf0_01.orders order by o_orderkey desc";
+    let sort = "select o_orderkey as k from tpch.sf0_1.orders order by o_orderkey desc";
     let sql = |text: &str| {
         let conf = ["--format", "csv", "--conf", "hearth.sql.rangeSort=always"];
         cluster.sql(&[&conf[..], &["--conf", "spark.sql.shuffle.partitions=3", "-e", text]].concat()).ok()
@@ -74,11 +74,11 @@ fn a_sort_by_ranges_comes_in_order() {
     let sorted = sql(sort);
     let keys: Vec<u32> = sorted.lines().skip(1).map(|line| line.parse().unwrap()).collect();
     // As many as TPC-H says.
-    assert_eq!(keys.len(), 15_000);
+    assert_eq!(keys.len(), 150_000);
     assert!(keys.is_sorted_by(|a, b| a > b));
     let dealt =
-        "select count(*) as n, max(o_orderkey) as k from (select /*+ REPARTITION(5) */ * from tpch.sf0_01.orders)";
-    assert_eq!(sql(dealt), "n,k\n15000,60000\n");
+        "select count(*) as n, max(o_orderkey) as k from (select /*+ REPARTITION(5) */ * from tpch.sf0_1.orders)";
+    assert_eq!(sql(dealt), "n,k\n150000,600000\n");
 }
 
 #[test]

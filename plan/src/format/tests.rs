@@ -193,3 +193,15 @@ fn formats_are_named_in_errors_and_known_by_extension() {
     assert_eq!(of("x.jsonl"), Some(Format::Ndjson));
     assert_eq!((of("x"), of("x.xyz")), (None, None));
 }
+
+#[test]
+fn an_explanation_is_text_of_many_lines() {
+    let columns: [(&str, ArrayRef); 2] = [
+        ("plan_type", Arc::new(StringArray::from(vec!["stages", "logical_plan"]))),
+        ("plan", Arc::new(StringArray::from(vec!["one\n  two \u{1b}[31m", "three\n"]))),
+    ];
+    let rows = [RecordBatch::try_from_iter(columns).unwrap()];
+    let expected = "== stages\none\n  two \\u{1b}[31m\n\n== logical_plan\nthree\n";
+    assert_eq!(written(Format::Table, &rows), expected);
+    assert!(written(Format::Csv, &rows).starts_with("plan_type,plan\n"), "programs get it as it is");
+}

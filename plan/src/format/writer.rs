@@ -4,6 +4,7 @@ use super::{
     Format,
     columns::{distinct, renamed, with_text_keys},
     delimited::DelimitedWriter,
+    explain::{ExplainWriter, is_explanation},
     markdown::MarkdownWriter,
     table::TableWriter,
     vertical::VerticalWriter,
@@ -37,6 +38,7 @@ pub struct Writer<W: Write + Send> {
 
 enum Inner<W: Write + Send> {
     Table(TableWriter<W>),
+    Explain(ExplainWriter<W>),
     Delimited(DelimitedWriter<W>),
     Json(ArrayWriter<W>),
     Ndjson(LineDelimitedWriter<W>),
@@ -54,6 +56,7 @@ impl<W: Write + Send> Writer<W> {
         let json = JsonBuilder::new().with_explicit_nulls(true);
         let named = distinct(&schema);
         let inner = match format {
+            Format::Table if is_explanation(&schema) => Inner::Explain(ExplainWriter::new(out)),
             Format::Table => Inner::Table(TableWriter::new(schema, out)),
             Format::Csv => Inner::Delimited(DelimitedWriter::new(b',', &schema, out)?),
             Format::Tsv => Inner::Delimited(DelimitedWriter::new(b'\t', &schema, out)?),
@@ -76,6 +79,7 @@ impl<W: Write + Send> Writer<W> {
         let batch = named.as_ref().unwrap_or(batch);
         match &mut self.inner {
             Inner::Table(writer) => writer.write(batch),
+            Inner::Explain(writer) => writer.write(batch),
             Inner::Delimited(writer) => writer.write(batch),
             Inner::Json(writer) => writer.write(&for_json(batch)?),
             Inner::Ndjson(writer) => writer.write(&for_json(batch)?),
@@ -97,6 +101,7 @@ impl<W: Write + Send> Writer<W> {
     pub fn finish(self) -> Result<u64, ArrowError> {
         let mut out = match self.inner {
             Inner::Table(writer) => writer.finish()?,
+            Inner::Explain(writer) => writer.into_inner(),
             Inner::Delimited(writer) => writer.into_inner(),
             Inner::Json(mut writer) => {
                 writer.finish()?;

@@ -215,9 +215,10 @@ fn launch(task: TaskId, payload: PayloadHash, partition: u32, inputs: &[u32], ta
     }
 }
 
-/// The stages of a query.
+/// The stages of a query; joins move both sides, however small.
 async fn graph(sql: &str, partitions: usize) -> StageGraph {
-    let session = SqlSession::new(SessionOptions { partitions, ..SessionOptions::default() }).unwrap();
+    let options = SessionOptions { partitions, broadcast_bytes: None, ..SessionOptions::default() };
+    let session = SqlSession::new(options).unwrap();
     match session.plan(sql).await.unwrap() {
         Planned::Query { graph, .. } => graph,
         other => panic!("{sql} is no query: {other:?}"),
