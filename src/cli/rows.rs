@@ -3,7 +3,10 @@
 use super::{progress::Bars, target::Target};
 use hearth::{Error, QueryRun};
 use hearth_plan::format::{Format, Writer};
-use std::{future::Future, sync::atomic::Ordering};
+use std::{
+    future::Future,
+    sync::{Arc, atomic::Ordering},
+};
 
 /// Why the rows are not all written.
 #[derive(Debug)]
@@ -26,13 +29,20 @@ pub(super) async fn write(
     interrupted: impl Future<Output = ()>,
 ) -> Result<(), Trouble> {
     let bars = Bars::show(query.progress());
-    let has_columns = !query.schema().fields().is_empty();
+    let schema = query.schema();
     let (name, reader_left) = (target.name(), target.reader_left());
     let output = |e: &dyn std::fmt::Display| Trouble::Output(format!("{name}: {e}"));
     let takes_screen = target.takes_screen();
     // A statement such as SET or CREATE VIEW has no columns: it prints nothing.
-    let writer = has_columns.then(|| Writer::new(format, query.schema(), &mut target.stream));
-    let mut writer = writer.transpose().map_err(|e| output(&e))?;
+    let mut unused = (!schema.fields().is_empty()).then_some(&mut target.stream);
+    // A query that fails before its first row prints nothing either, no header.
+    let mut writer = None;
+    let mut begin = |writer: &mut Option<_>| -> Result<(), Trouble> {
+        if let Some(stream) = unused.take() {
+            *writer = Some(Writer::new(format, Arc::clone(&schema), stream).map_err(|e| output(&e))?);
+        }
+        Ok(())
+    };
     tokio::pin!(interrupted);
     let mut cancelled = false;
     let end = loop {
@@ -48,6 +58,7 @@ pub(super) async fn write(
         match next {
             Some(Ok(batch)) => {
                 *rows += batch.num_rows() as u64;
+                begin(&mut writer)?;
                 let Some(writer) = &mut writer else { continue };
                 if takes_screen {
                     bars.finish();
@@ -65,6 +76,9 @@ pub(super) async fn write(
         }
     };
     bars.finish();
+    if end.is_ok() {
+        begin(&mut writer)?;
+    }
     // After a failure there is no whole table to finish, only a half one to abandon.
     if matches!(end, Ok(()) | Err(Trouble::Cancelled))
         && let Some(writer) = writer
