@@ -46,10 +46,7 @@ pub struct StageText {
 impl StageText {
     /// Of a query that is one stage of one task.
     pub(super) fn fused(name: &str, slots: u32, plan: &Plan) -> Self {
-        let title = match slots {
-            1 => format!("stage 0: {name} (1 task, gives the result)"),
-            _ => format!("stage 0: {name} (1 task of {slots} slots, gives the result)"),
-        };
+        let title = format!("stage 0: {name} ({}, gives the result)", super::text::sized(1, slots));
         Self { title, plan: displayable(plan.as_ref()).indent(false).to_string() }
     }
 }

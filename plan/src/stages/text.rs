@@ -42,7 +42,8 @@ fn overview(graph: &StageGraph) -> String {
             fold_into(&mut text, &format!("{before}stage {place}, see above"));
             continue;
         }
-        fold_into(&mut text, &format!("{before}stage {place}: {} ({})", stage.name, counted(stage.tasks, "task")));
+        let tasks = sized(stage.tasks, stage.slots);
+        fold_into(&mut text, &format!("{before}stage {place}: {} ({tasks})", stage.name));
         for (i, edge) in stage.inputs.iter().enumerate().rev() {
             let (branch, bar) = if i + 1 == stage.inputs.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
             let line = format!("{below}{branch}{} ── ", travel(edge.exchange, &graph.stages[edge.from]));
@@ -58,6 +59,14 @@ fn travel(exchange: Exchange, from: &StageNode) -> String {
     match exchange {
         Exchange::Single | Exchange::Broadcast => exchange.to_string(),
         _ => format!("{exchange}, {}", counted(from.output_partitions, "partition")),
+    }
+}
+
+/// Tasks, with their slots where those are several.
+pub(super) fn sized(tasks: u32, slots: u32) -> String {
+    match slots {
+        1 => counted(tasks, "task"),
+        _ => format!("{} of {slots} slots", counted(tasks, "task")),
     }
 }
 
