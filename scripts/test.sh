@@ -34,7 +34,7 @@ step "tests"
 cargo test --quiet --workspace --features hearth-integration/sql
 
 step "docs"
-RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --workspace --no-deps --document-private-items
+RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --workspace --features hearth-integration/sql --no-deps --document-private-items
 
 if command -v cargo-deny >/dev/null; then
     step "licences and advisories"

@@ -1,4 +1,5 @@
 //! What a user says.
+#![allow(rustdoc::broken_intra_doc_links, reason = "help texts speak of local[N]")]
 
 use crate::peers::Peer;
 use hearth_core::conf::{

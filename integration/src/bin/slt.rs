@@ -1,4 +1,5 @@
 //! Runs sqllogictest files on Hearth, or on plain DataFusion for comparison.
+#![allow(rustdoc::broken_intra_doc_links, reason = "help texts speak of local[N]")]
 
 use clap::{Parser, ValueEnum};
 use futures::{StreamExt, stream};

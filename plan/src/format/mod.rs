@@ -1,7 +1,7 @@
 //! Rows for people and programs: what `--format` and `.format` choose from.
 //!
 //! Every format streams: memory does not grow with the number of rows. `table` looks at the first rows for its widths
-//! ([`table`]), `parquet` holds one row group. What `EXPLAIN` gives is text of many lines, which `table` prints as such.
+//! (`table.rs`), `parquet` holds one row group. What `EXPLAIN` gives is text of many lines, which `table` prints as such.
 //!
 //! | | missing values | control characters | two columns of one name |
 //! |---|---|---|---|

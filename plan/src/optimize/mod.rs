@@ -2,9 +2,9 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`broadcast`] | build sides that every task gets whole, instead of both sides being moved by hash |
-//! | [`scans`] | large scans split into more tasks |
-//! | [`partitions`] | more partitions where one would not fit into a task's memory |
+//! | `broadcast` | build sides that every task gets whole, instead of both sides being moved by hash |
+//! | `scans` | large scans split into more tasks |
+//! | `partitions` | more partitions where one would not fit into a task's memory |
 //!
 //! What holds: every rule works on estimates that may be missing, and then leaves the plan as it is. None changes what a plan
 //! computes. A plan that runs as one task needs none of them.

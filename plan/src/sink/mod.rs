@@ -8,7 +8,7 @@
 //!                                                            looks at
 //! ```
 //!
-//! DataFusion's own sinks encode, partition by columns and compress. They write into a [`staging::StagingStore`] instead
+//! DataFusion's own sinks encode, partition by columns and compress. They write into a `StagingStore` instead
 //! of the target's store, which leaves every file under a number in a folder of the attempt's own, below
 //! `_temporary/<write>` of the target. What lies where travels back as the one row that the task gives, its
 //! [`Manifest`]. The driver takes one result a partition, whatever attempts there were: that is what decides which

@@ -24,7 +24,7 @@
 //!   operator because of which a stage runs whole is computed apart, if it is more than reading.
 //! - A recursive query is never cut inside: its terms run again and again over state they share.
 //! - Scalar subqueries are scoped: a stage below one that uses its result gets the subquery's result too.
-//! - Where the whole cluster is one executor, a query need not be cut at all ([`fuse()`]).
+//! - Where the whole cluster is one executor, a query need not be cut at all (`fuse`).
 //! - Every payload is decoded once here, so that a plan that executors could not decode fails before it is sent.
 
 mod cutter;
