@@ -130,7 +130,7 @@ fn ctrl_c_cancels_the_query_and_frees_its_slot() {
     shell.keys(CTRL_C);
     shell.prompt();
     shell.keys(CTRL_C);
-    shell.until("the first on an empty line warns", |text| text.contains("Ctrl-C again leaves"));
+    shell.until("the first on an empty line warns", |text| text.contains("leaves, as .quit"));
     assert_eq!(shell.leave(CTRL_C), 0);
     cluster.await_application("interrupted", |a| a.state == ApplicationState::Finished && a.executors.is_empty());
     cluster.await_idle();
