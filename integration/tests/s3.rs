@@ -1,9 +1,11 @@
 //! Object stores, with a real S3 server and a real cluster.
 
 use hearth_integration::real::{
-    Run, S3Server, TestCluster, hearth, run_command,
+    Daemon, Run, S3Server, TestCluster, eventually, hearth, run_command,
     s3::{ACCESS_KEY, SECRET_KEY, without_credentials},
+    signal,
 };
+use rustix::process::Signal;
 use std::{
     fs,
     path::Path,
@@ -144,4 +146,131 @@ fn nothing_has_the_secret(dir: &Path) {
         }
     }
     assert!(looked_at > 0, "there are logs to look at");
+}
+
+/// The keys of the objects of a bucket.
+fn objects(server: &S3Server, bucket: &str) -> Vec<String> {
+    fn walk(dir: &Path, base: &Path, found: &mut Vec<String>) {
+        for path in fs::read_dir(dir).unwrap().flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                walk(&path, base, found);
+            } else {
+                found.push(path.strip_prefix(base).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&server.bucket(bucket), &server.bucket(bucket), &mut found);
+    found.sort();
+    found
+}
+
+/// Parts of objects that nobody has completed; the server keeps them beside its buckets.
+fn open_parts(server: &S3Server) -> usize {
+    let beside = fs::read_dir(server.bucket("out").parent().unwrap()).unwrap().flatten();
+    beside.filter(|entry| entry.file_name().to_string_lossy().starts_with(".upload_id-")).count()
+}
+
+#[test]
+fn a_cluster_writes_to_s3() {
+    let server = S3Server::start(&["data", "out"]);
+    fill(&server);
+    let cluster = TestCluster::start(&[1, 1]);
+    let run = |text: &str| sql(&cluster.url, text, &[], |c| server.tell(c));
+    let count = |text: &str| run(text).ok().lines().last().unwrap_or_default().to_owned();
+    // A folder: a file a task, and _SUCCESS.
+    assert_eq!(count("copy (select * from 's3://data/numbers/') to 's3://out/numbers/' stored as parquet"), "300");
+    let found = objects(&server, "out");
+    let files = found.iter().filter(|f| f.starts_with("numbers/part-") && f.ends_with(".parquet")).count();
+    assert!(files >= 1 && found.len() == files + 1 && found.contains(&"numbers/_SUCCESS".to_owned()), "{found:?}");
+    assert_eq!(count("select count(*), sum(id), max(seven) from 's3://out/numbers/'"), "300,44850,6");
+    // What is there stays.
+    let err = run("copy (select 1 as a) to 's3://out/numbers/' stored as parquet").failed(1);
+    assert!(err.contains("s3://out/numbers: the folder exists already"), "{err}");
+    // Folders by the values of columns, whatever these are.
+    let odd =
+        "select i, case i % 3 when 0 then 'a/b' when 1 then 'c d' else 'é=1' end as k from unnest(range(0, 9)) as t(i)";
+    assert_eq!(count(&format!("copy ({odd}) to 's3://out/by/' stored as csv partitioned by (k)")), "9");
+    assert_eq!(count("select count(*), count(distinct k), max(k) from 's3://out/by/'"), "9,3,é=1");
+    // One file; its format is told by its name.
+    assert_eq!(count("copy (select id from 's3://data/numbers/' order by id limit 3) to 's3://out/three.csv'"), "3");
+    assert_eq!(fs::read_to_string(server.bucket("out").join("three.csv")).unwrap(), "id\n0\n1\n2\n");
+    let err = run("copy (select 1 as a) to 's3://out/three.csv'").failed(1);
+    assert!(err.contains("s3://out/three.csv: the file exists already"), "{err}");
+    // More rows for a table.
+    let insert = "create external table t stored as parquet location 's3://out/numbers/'; \
+                  insert into t select id + 300, seven, name from t; select count(*), sum(id) from t";
+    assert_eq!(count(insert), "600,179700");
+    // Statements may say who they are.
+    let copy = format!(
+        "copy (select 7 as a) to 's3://out/seven.json' options ('aws.access_key_id' '{ACCESS_KEY}', \
+         'aws.secret_access_key' '{SECRET_KEY}', 'aws.endpoint' '{}')",
+        server.endpoint
+    );
+    sql(&cluster.url, &copy, &[], |c| without_credentials(c)).ok();
+    assert_eq!(fs::read_to_string(server.bucket("out").join("seven.json")).unwrap(), "{\"a\":7}\n");
+    let err = run("copy (select 1 as a) to 's3://nowhere/x/' stored as csv").failed(1);
+    assert!(err.contains("s3://nowhere/x") && err.contains("no such bucket"), "{err}");
+    let err = run("copy (select 1 / (i - 5) as a from unnest(range(0, 9)) as t(i)) to 's3://out/bad/' stored as csv");
+    assert!(err.failed(1).contains("ivide by zero"));
+    assert!(!objects(&server, "out").iter().any(|f| f.starts_with("bad")), "{:?}", objects(&server, "out"));
+    cluster.await_idle();
+    nothing_has_the_secret(cluster.dir());
+}
+
+/// Rows of lineitem at scale 0.1, as TPC-H has them.
+const LINES: &str = "600572";
+
+/// A write that is in the middle of it: parts of objects are there.
+fn writing(cluster: &TestCluster, server: &S3Server) -> Daemon {
+    // Small parts would be refused by S3, so the files are large.
+    let copy = "copy tpch.sf0_1.lineitem to 's3://out/lines/' stored as csv";
+    let mut command = hearth();
+    command.args(["sql", "--master", &cluster.url, "--format", "csv", "--executor-cores", "1", "-e", copy]);
+    let query = Daemon::spawn("write", server.tell(&mut command), cluster.dir());
+    eventually("parts of objects are there", || (open_parts(server) >= 2).then_some(()));
+    assert!(objects(server, "out").is_empty(), "nothing is visible yet: {:?}", objects(server, "out"));
+    query
+}
+
+#[test]
+fn a_writer_to_s3_that_is_killed_half_way_leaves_nothing_committed() {
+    let server = S3Server::start(&["out"]);
+    let cluster = TestCluster::start(&[1, 1]);
+    let mut query = writing(&cluster, &server);
+    assert!(!query.is_over(), "the write was over before the fault: {}", query.log());
+    query.signal(Signal::KILL);
+    query.wait();
+    cluster.await_idle();
+    assert!(objects(&server, "out").is_empty(), "{:?}", objects(&server, "out"));
+}
+
+#[test]
+fn an_executor_that_writes_to_s3_is_killed() {
+    let server = S3Server::start(&["out"]);
+    let cluster = TestCluster::start(&[1, 1]);
+    let mut query = writing(&cluster, &server);
+    let victim = cluster.executors().remove(0);
+    assert!(!query.is_over(), "the write was over before the fault: {}", query.log());
+    signal(victim.pid, Signal::KILL);
+    assert!(query.wait().success(), "{}", query.log());
+    assert_eq!(query.output().trim(), format!("count\n{LINES}"));
+    let read = "create external table t stored as csv location 's3://out/lines/'; \
+                select count(*), count(distinct l_orderkey * 10 + l_linenumber) from t";
+    let read = sql(&cluster.url, read, &[], |c| server.tell(c)).ok();
+    assert_eq!(read.lines().last(), Some(&*format!("{LINES},{LINES}")));
+    assert!(objects(&server, "out").contains(&"lines/_SUCCESS".to_owned()));
+    cluster.await_idle();
+}
+
+#[test]
+fn a_writer_to_s3_that_is_interrupted_takes_its_uploads_back() {
+    let server = S3Server::start(&["out"]);
+    let cluster = TestCluster::start(&[1, 1]);
+    let mut query = writing(&cluster, &server);
+    query.signal(Signal::INT);
+    assert_eq!(query.wait().code(), Some(130), "{}", query.log());
+    assert!(objects(&server, "out").is_empty(), "{:?}", objects(&server, "out"));
+    eventually("nothing is left of its uploads", || (open_parts(&server) == 0).then_some(()));
+    cluster.await_idle();
 }

@@ -154,7 +154,6 @@ pub async fn serve(
 ) -> Result<(), tonic::transport::Error> {
     let (told, stop) = tokio::sync::oneshot::channel::<()>();
     let server = Server::builder()
-        .tcp_nodelay(true)
         .max_concurrent_streams(STREAMS)
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))

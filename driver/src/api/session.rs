@@ -260,7 +260,7 @@ impl Session {
                 let job = match self.driver.submit(graph).await {
                     Ok(job) => job,
                     Err(error) => {
-                        begun.undo().await;
+                        begun.undo(Vec::new()).await;
                         return Err(error.into());
                     }
                 };

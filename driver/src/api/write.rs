@@ -75,29 +75,30 @@ impl WriteRun {
 async fn drive(mut job: Job, begun: BegunWrite, mut stop: mpsc::Receiver<String>) -> Done {
     let mut metrics = TaskMetrics::default();
     let stopped = async { stop.recv().await.unwrap_or_else(|| ABANDONED.to_owned()) };
-    let manifests = tokio::select! {
+    let mut manifests = Vec::new();
+    let done = tokio::select! {
         biased;
         reason = stopped => {
             job.cancel(&reason).await;
             Err(JobFailure::Cancelled(reason).into())
         }
-        manifests = manifests(&mut job, &mut metrics) => manifests,
+        done = read(&mut job, &mut manifests, &mut metrics) => done,
     };
     // Its tasks end before their folder does, unless they are slow to.
     drop(job);
-    match manifests {
-        Ok(manifests) => Ok((begun.commit(manifests).await?, metrics)),
+    match done {
+        Ok(()) => Ok((begun.commit(manifests).await?, metrics)),
         Err(error) => {
-            begun.undo().await;
+            begun.undo(manifests).await;
             Err(error)
         }
     }
 }
 
-async fn manifests(job: &mut Job, metrics: &mut TaskMetrics) -> Result<Vec<Manifest>, QueryError> {
-    let mut manifests = Vec::new();
+/// Reads the manifests of all tasks, as they come.
+async fn read(job: &mut Job, into: &mut Vec<Manifest>, metrics: &mut TaskMetrics) -> Result<(), QueryError> {
     while let Some(batch) = job.next(metrics).await {
-        manifests.extend(Manifest::read(&batch?)?);
+        into.extend(Manifest::read(&batch?)?);
     }
-    Ok(manifests)
+    Ok(())
 }

@@ -25,8 +25,7 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tonic::transport::{Server, server::TcpIncoming};
 
 /// How long a stop waits for the machine to take its leave: one step, and whatever is queued before it.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -188,8 +187,9 @@ fn serve(listener: TcpListener, links: Arc<Links>, mut stopping: watch::Receiver
     let service = TaskLinkServer::new(grpc::Service(links))
         .max_decoding_message_size(wire::MAX_MESSAGE)
         .max_encoding_message_size(wire::MAX_MESSAGE);
+    // Not by the server's own setting, which is for listeners that it opens itself: every answer would wait for 40 ms.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = Server::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .add_service(service);
@@ -198,7 +198,7 @@ fn serve(listener: TcpListener, links: Arc<Links>, mut stopping: watch::Receiver
             // An error means that the driver is gone altogether.
             let _ = stopping.wait_for(|stopping| *stopping).await;
         };
-        if let Err(error) = server.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopped).await {
+        if let Err(error) = server.serve_with_incoming_shutdown(incoming, stopped).await {
             tracing::error!("the driver's TaskLink broke: {error}");
         }
     })

@@ -29,10 +29,13 @@ impl Daemon {
 
     /// The same; it and its children log as `filter` says.
     pub fn start_logging(name: &str, args: &[&str], dir: &Path, filter: Option<&str>) -> Self {
+        Self::spawn(name, hearth().args(args).envs(filter.map(|filter| ("RUST_LOG", filter))), dir)
+    }
+
+    /// Starts a command that is `hearth`.
+    pub fn spawn(name: &str, command: &mut Command, dir: &Path) -> Self {
         let log = dir.join(format!("{name}.log"));
-        let mut child = hearth()
-            .args(args)
-            .envs(filter.map(|filter| ("RUST_LOG", filter)))
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).expect("a log file"))

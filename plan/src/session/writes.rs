@@ -3,7 +3,7 @@
 use super::{Planned, SqlSession, local, physical::table_names, warehouse};
 use crate::{
     PlanError,
-    sink::{self, Kind, SinkExec, Spec, Target, Write, Writer},
+    sink::{self, Kind, Place, SinkExec, Spec, Target, Write, Writer},
     stages::{cut, render},
     tpch,
 };
@@ -67,6 +67,11 @@ impl SqlSession {
             }
         };
         let target = Target::parse(&copy.output_url, single_file)?;
+        if let Place::Objects(url) = &target.place {
+            for taken in self.stores()?.take_options(url, options.iter())? {
+                options.remove(&taken);
+            }
+        }
         if target.kind == Kind::File && !copy.partition_by.is_empty() {
             return Err(PlanError::Query(format!(
                 "PARTITIONED BY writes a folder, and {} is one file; end the path with /",
@@ -164,7 +169,7 @@ impl SqlSession {
             constraints: create.constraints.clone(),
             defaults: create.column_defaults.iter().cloned().collect(),
         };
-        let target = Target { path: path.clone(), kind: Kind::NewFolder };
+        let target = Target::new_folder(path.clone());
         let suffix = format!(".{}", format.get_ext());
         let draft = Draft { input: &create.input, schema: Some(schema), format, suffix, partition_by: vec![], target };
         self.plan_write(draft, |write| write.then(move || table.register(&path))).await
@@ -223,7 +228,7 @@ impl SqlSession {
         let input = self.input(input, draft.target.kind).await?;
         let write = self.warehouse.next_write(&self.context);
         let spec = Spec {
-            staging: utf8(&draft.target.staging(&write))?,
+            staging: Some(draft.target.staging(&write)?),
             write: write.clone(),
             suffix: draft.suffix,
             partition_by: draft.partition_by,
@@ -233,7 +238,7 @@ impl SqlSession {
         let made = sink::sink_of(&draft.format, &schema, &spec, &state).await?;
         let sink: Arc<dyn ExecutionPlan> = Arc::new(SinkExec::try_new(input, (made, writer), Arc::new(spec), 0)?);
         let (graph, texts) = cut(&sink, &table_names(draft.input), &state.task_ctx(), self.layout.cut)?;
-        let write = then(Write::new(draft.target, write));
+        let write = then(Write::new(draft.target, write, self.stores()?));
         let explain = render(&graph, &texts);
         Ok(Planned::Write { graph, schema: count_schema(), explain, write })
     }
@@ -311,8 +316,4 @@ fn forget_listing(context: &SessionContext, table: &Arc<dyn TableProvider>) {
             cache.remove(&TableScopedPath { table: url.get_table_ref().clone(), path: url.prefix().clone() });
         }
     }
-}
-
-fn utf8(path: &Path) -> Result<String, PlanError> {
-    path.to_str().map(str::to_owned).ok_or_else(|| PlanError::input(path, "the path is not UTF-8"))
 }

@@ -1,5 +1,6 @@
 //! Why a write was not begun, or not committed.
 
+use crate::store::StoreError;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -9,10 +10,10 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// There is something already.
-    #[error("{}: {what}", path.display())]
+    #[error("{place}: {what}")]
     Exists {
         /// Where.
-        path: PathBuf,
+        place: String,
         /// What is there, and what to do.
         what: &'static str,
     },
@@ -26,14 +27,22 @@ pub enum WriteError {
         /// What the system said.
         source: io::Error,
     },
+    /// An object store refused, or was not there.
+    #[error("cannot {what} {source}")]
+    Store {
+        /// What was tried.
+        what: &'static str,
+        /// With what, and what was wrong.
+        source: StoreError,
+    },
     /// A task gave something else than a manifest.
     #[error("a task's account of what it wrote cannot be read: {0}; please report this with the statement")]
     Malformed(String),
     /// The write was done, and its table is not there.
-    #[error("the rows are in {}, but the table cannot be made: {message}", path.display())]
+    #[error("the rows are in {place}, but the table cannot be made: {message}")]
     Table {
         /// Where the rows are.
-        path: PathBuf,
+        place: String,
         /// Why there is no table.
         message: String,
     },

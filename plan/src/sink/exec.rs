@@ -1,6 +1,6 @@
 //! The operator that writes.
 
-use super::{Manifest, Spec, Writer, manifest, staging::StagingStore};
+use super::{Manifest, Spec, Writer, manifest, spec::StagingPlace, staging::StagingStore};
 use crate::exchange::conform;
 use arrow::{
     array::{Array, RecordBatch},
@@ -24,6 +24,7 @@ use datafusion::{
 use datafusion_proto::protobuf::PhysicalPlanNode;
 use futures::{StreamExt, TryStreamExt, future, stream};
 use std::{fmt, sync::Arc};
+use url::Url;
 
 /// Writes each partition of its input, and gives one row a partition: what was written.
 #[derive(Clone, Debug)]
@@ -86,6 +87,14 @@ impl SinkExec {
         }
     }
 
+    /// The URL of the object store that it writes to, if it does.
+    pub(crate) fn store(&self) -> Option<Url> {
+        match self.spec.staging.as_ref()? {
+            StagingPlace::Objects(url) => Url::parse(url).ok(),
+            StagingPlace::Folder(_) => None,
+        }
+    }
+
     /// How it writes.
     pub(crate) const fn spec(&self) -> &Arc<Spec> {
         &self.spec
@@ -122,7 +131,7 @@ impl SinkExec {
         let schema = self.columns()?;
         let rows = stream::iter(begin.map(Ok)).chain(rows);
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
-        let store = Arc::new(StagingStore::open(&self.spec, place).map_err(travelling)?);
+        let store = Arc::new(StagingStore::open(&self.spec, place, &context).map_err(travelling)?);
         let written = self.data_sink()?.sink().write_all(rows, &store.context(&context)).await;
         let count = written.map_err(|e| store.cause(e))?;
         let manifest = store.finish(count).map_err(travelling)?;

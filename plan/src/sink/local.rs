@@ -109,7 +109,7 @@ impl MultipartUpload for Upload {
         let file = Arc::clone(&self.file);
         blocking(move || file.sync_all()).await.map_err(self.failed())?;
         let (path, staged) = (self.path.clone(), self.staged.clone());
-        self.record.written(StagedFile { path, staged, bytes: self.written });
+        self.record.written(StagedFile { path, staged, bytes: self.written, parts: Vec::new() });
         Ok(PutResult { e_tag: None, version: None })
     }
 

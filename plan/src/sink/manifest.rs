@@ -28,11 +28,14 @@ pub(super) struct StagedFile {
     /// Where it belongs, below the target's folder.
     #[prost(string, tag = "1")]
     pub(super) path: String,
-    /// Where it is, below the write's staging folder.
+    /// Where it is: below the write's staging folder, or the id of the upload that it is to an object store.
     #[prost(string, tag = "2")]
     pub(super) staged: String,
     #[prost(uint64, tag = "3")]
     pub(super) bytes: u64,
+    /// What the parts of an upload are called.
+    #[prost(string, repeated, tag = "4")]
+    pub(super) parts: Vec<String>,
 }
 
 const COLUMN: &str = "manifest";
@@ -56,7 +59,8 @@ impl Manifest {
             let manifest = Self::decode(bytes).map_err(|e| malformed(&e.to_string()))?;
             // They become paths of this machine.
             let safe = |path: &str| Path::parse(path).is_ok_and(|p| p.parts().count() > 0 && p.as_ref() == path);
-            match manifest.files.iter().find(|f| !safe(&f.path) || !safe(&f.staged)) {
+            let upload = |file: &StagedFile| !file.parts.is_empty();
+            match manifest.files.iter().find(|f| !safe(&f.path) || !(upload(f) || safe(&f.staged))) {
                 Some(file) => Err(malformed(&format!("{:?}, left at {:?}, is no path", file.path, file.staged))),
                 None => Ok(manifest),
             }
@@ -70,7 +74,7 @@ mod tests {
     use super::*;
 
     fn manifest(path: &str, staged: &str) -> Manifest {
-        let file = StagedFile { path: path.into(), staged: staged.into(), bytes: 3 };
+        let file = StagedFile { path: path.into(), staged: staged.into(), bytes: 3, parts: vec![] };
         Manifest { rows: 7, files: vec![file] }
     }
 

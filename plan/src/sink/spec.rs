@@ -8,9 +8,8 @@ pub(crate) struct Spec {
     /// The write's name, which no other has. Part of the names of its files.
     #[prost(string, tag = "1")]
     pub(crate) write: String,
-    /// The folder that the write's attempts leave their files in.
-    #[prost(string, tag = "2")]
-    pub(crate) staging: String,
+    #[prost(oneof = "StagingPlace", tags = "2, 6")]
+    pub(crate) staging: Option<StagingPlace>,
     /// What the names of its files end with, the dot included.
     #[prost(string, tag = "3")]
     pub(crate) suffix: String,
@@ -20,6 +19,17 @@ pub(crate) struct Spec {
     /// The name of the only file, when one was asked for.
     #[prost(string, optional, tag = "5")]
     pub(crate) file: Option<String>,
+}
+
+/// Where the write's attempts leave their files.
+#[derive(Clone, PartialEq, Eq, prost::Oneof)]
+pub(crate) enum StagingPlace {
+    /// In a folder made for them.
+    #[prost(string, tag = "2")]
+    Folder(String),
+    /// In uploads to the folder of an object store that has this URL.
+    #[prost(string, tag = "6")]
+    Objects(String),
 }
 
 impl Spec {

@@ -1,9 +1,10 @@
 //! The store that DataFusion's sinks write into: it takes files, and shows none.
 
 use super::{
-    Manifest, Spec,
-    local::{Attempt, Upload},
+    Manifest, Spec, local,
     manifest::{MAX_FILES, StagedFile},
+    objects,
+    spec::StagingPlace,
 };
 use async_trait::async_trait;
 use datafusion::{
@@ -51,6 +52,11 @@ impl Record {
         object_store::Error::Generic { store: "staging", source: Box::new(failure) }
     }
 
+    /// The same for an error of an object store.
+    pub(super) fn broke(&self, error: object_store::Error) -> object_store::Error {
+        self.failed(crate::failure_of(&DataFusionError::ObjectStore(Box::new(error))))
+    }
+
     /// The number of the next file.
     fn begin(&self) -> Option<usize> {
         let mut state = self.state();
@@ -58,6 +64,13 @@ impl Record {
         state.begun += 1;
         (number < MAX_FILES).then_some(number)
     }
+}
+
+/// Where the files of one attempt go.
+#[derive(Debug)]
+enum Attempt {
+    Files(local::Attempt),
+    Objects(objects::Attempt),
 }
 
 /// Takes the files of one attempt at one partition. When it is dropped without [`StagingStore::finish`], they go.
@@ -70,8 +83,13 @@ pub(super) struct StagingStore {
 }
 
 impl StagingStore {
-    pub(super) fn open(spec: &Spec, partition: usize) -> Result<Self, TaskFailure> {
-        let attempt = Attempt::begin(std::path::Path::new(&spec.staging), partition)?;
+    /// Must be called on a tokio runtime.
+    pub(super) fn open(spec: &Spec, partition: usize, context: &TaskContext) -> Result<Self, TaskFailure> {
+        let attempt = match &spec.staging {
+            Some(StagingPlace::Folder(folder)) => Attempt::Files(local::Attempt::begin(folder.as_ref(), partition)?),
+            Some(StagingPlace::Objects(url)) => Attempt::Objects(objects::Attempt::begin(url, context)?),
+            None => return Err(TaskFailure::Query("a task's payload does not say where to write".into())),
+        };
         Ok(Self { attempt, name: spec.name(partition), record: Record::default() })
     }
 
@@ -102,13 +120,16 @@ impl StagingStore {
 
     /// What was written, which stays from here on.
     pub(super) fn finish(&self, rows: u64) -> Result<Manifest, TaskFailure> {
-        self.attempt.keep()?;
+        match &self.attempt {
+            Attempt::Files(attempt) => attempt.keep()?,
+            Attempt::Objects(attempt) => attempt.keep(),
+        }
         let mut files = std::mem::take(&mut self.record.state().written);
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Manifest { rows, files })
     }
 
-    async fn begin(&self, location: &Path) -> object_store::Result<Upload> {
+    async fn begin(&self, location: &Path) -> object_store::Result<Box<dyn MultipartUpload>> {
         let Some(number) = self.record.begin() else {
             return Err(self.record.failed(TaskFailure::Query(format!(
                 "one task writes more than {MAX_FILES} files; partition by fewer columns, or by columns with fewer values"
@@ -118,7 +139,11 @@ impl StagingStore {
         let mut parts: Vec<_> = location.parts().collect();
         parts.pop();
         let path = Path::from_iter(parts).join(self.name.as_str());
-        self.attempt.create(number, path.into(), self.record.clone()).await
+        let record = self.record.clone();
+        Ok(match &self.attempt {
+            Attempt::Files(attempt) => Box::new(attempt.create(number, path.into(), record).await?),
+            Attempt::Objects(attempt) => Box::new(attempt.create(path.into(), record).await?),
+        })
     }
 }
 
@@ -145,7 +170,7 @@ impl ObjectStore for StagingStore {
         location: &Path,
         _: PutMultipartOptions,
     ) -> object_store::Result<Box<dyn MultipartUpload>> {
-        Ok(Box::new(self.begin(location).await?))
+        self.begin(location).await
     }
 
     async fn get_opts(&self, _: &Path, _: GetOptions) -> object_store::Result<GetResult> {

@@ -1,6 +1,7 @@
 //! What went wrong at a store.
 
 use super::url::Provider;
+use ::url::Url;
 use datafusion::common::DataFusionError;
 use object_store::client::{HttpError, HttpErrorKind};
 use std::{error::Error, fmt, io, sync::Arc};
@@ -75,6 +76,11 @@ impl StoreError {
             };
         }
         None
+    }
+
+    /// An error without one.
+    pub(crate) fn other(url: &Url, error: &dyn Error) -> Self {
+        Self::new(url.as_str(), StoreTrouble::Other, error.to_string())
     }
 
     /// What the client of a store says, in fewer words. `options` are its settings as far as they may be seen.

@@ -31,4 +31,4 @@ pub use secret::Secret;
 pub use settings::StoreSettings;
 
 pub(crate) use options::{StoreMessage, StoreOptions};
-pub(crate) use url::StoreUrl;
+pub(crate) use url::{Provider, StoreUrl};

@@ -1,11 +1,12 @@
 //! Which store a URL has.
 
 use super::{
-    Secret, StoreError, StoreMessage, StoreOptions, StoreSettings, StoreUrl,
+    Secret, StoreError, StoreMessage, StoreOptions, StoreSettings, StoreTrouble, StoreUrl,
     build::{Built, Connections, build, files},
     settings::is_of_store,
     url::Provider,
 };
+use crate::sink::SinkExec;
 use ::url::Url;
 use datafusion::{
     common::{Result, internal_datafusion_err},
@@ -143,9 +144,14 @@ impl Stores {
         Ok(self.pool.get(&self.options(&url)?)?)
     }
 
-    /// How to write to the store of a URL in parts that come from several processes; nothing where it has no such thing.
-    pub fn parts(&self, url: &Url) -> Result<Option<Arc<dyn MultipartStore>>> {
-        Ok(self.built(url)?.parts)
+    /// The store of a URL, and how to write to it in parts that come from several processes.
+    pub(crate) fn writable(&self, url: &Url) -> Result<(Arc<dyn ObjectStore>, Arc<dyn MultipartStore>)> {
+        let Built { store, parts } = self.built(url)?;
+        let parts = parts.ok_or_else(|| {
+            let message = "this store cannot be written to: it does not take objects in parts";
+            StoreError::new(url.as_str(), StoreTrouble::Rejected, message)
+        })?;
+        Ok((store, parts))
     }
 
     /// What a task needs to know of the stores of these URLs; nothing of those of files.
@@ -180,6 +186,7 @@ pub(crate) fn urls(plan: &Arc<dyn ExecutionPlan>) -> Vec<Url> {
     let mut urls = Vec::new();
     // The closure never fails.
     let _ = datafusion::common::tree_node::TreeNode::apply(plan, |node| {
+        urls.extend(node.downcast_ref::<SinkExec>().and_then(SinkExec::store));
         let source = node.downcast_ref::<DataSourceExec>().map(DataSourceExec::data_source);
         if let Some(scan) = source.and_then(|s| s.downcast_ref::<FileScanConfig>()) {
             let url: &Url = scan.object_store_url.as_ref();

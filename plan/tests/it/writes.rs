@@ -266,7 +266,7 @@ async fn an_attempt_that_is_dropped_takes_its_files_with_it() {
     while attempts() > 0 {
         tokio::task::yield_now().await;
     }
-    begun.undo().await;
+    begun.undo(Vec::new()).await;
     assert_eq!(fixture.all(), [""; 0]);
 }
 
@@ -308,7 +308,7 @@ async fn a_folder_that_only_the_driver_sees_is_an_error() {
     let copy = format!("copy orders to '{}' stored as parquet", fixture.out("out"));
     let (graph, begun) = begin(&fixture.session, &copy).await;
     // As on another machine.
-    begun.undo().await;
+    begun.undo(Vec::new()).await;
     let error = run(&graph, &env()).await.unwrap_err();
     assert!(matches!(&error, TaskFailure::Query(m) if m.contains("same path")), "{error:?}");
     assert_eq!(fixture.all(), [""; 0]);

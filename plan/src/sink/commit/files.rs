@@ -1,10 +1,9 @@
-//! The driver's side of a write: before its tasks, and after them.
+//! The commit on a file system: renames.
 
-use super::{
-    Kind, Manifest, Target, WriteError,
+use super::{Kind, SUCCESS, StagedFile, WriteError, only};
+use crate::sink::{
     local::sync_dir,
-    manifest::StagedFile,
-    target::{FILE_EXISTS, FOLDER_EXISTS},
+    target::{FILE_EXISTS, FOLDER_EXISTS, obstacle, staging, temporary},
 };
 use rustix::{
     fs::{CWD, RenameFlags, renameat_with},
@@ -17,63 +16,40 @@ use std::{
     io,
     path::{Path, PathBuf},
 };
-use tokio::task::spawn_blocking;
 
-/// In a folder when all of a write is.
-const SUCCESS: &str = "_SUCCESS";
 /// Tries to make a folder, or to remove one, while others do the opposite. Each needs somebody else to come in between.
 const TRIES: usize = 10;
 
-/// What follows when the rows are visible: the table that they are.
-type Then = Box<dyn FnOnce() -> Result<(), String> + Send>;
-
-/// A write that is planned. Nothing has happened yet.
-pub struct Write {
-    target: Target,
-    /// Its name, which no other has.
-    write: String,
-    then: Option<Then>,
+/// A folder in which the files of a write wait. Dropping it removes what is left there, and, if nothing was committed, the
+/// folders that were made for it.
+pub(super) struct Staging {
+    target: PathBuf,
+    kind: Kind,
+    folder: PathBuf,
+    /// The uppermost folder that was made for it.
+    made: Option<PathBuf>,
+    /// Committed: there is nothing to undo.
+    over: bool,
 }
 
-impl fmt::Debug for Write {
+impl fmt::Debug for Staging {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Write").field("target", &self.target).field("write", &self.write).finish_non_exhaustive()
+        f.debug_struct("Staging").field("target", &self.target).field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
-impl Write {
-    pub(crate) fn new(target: Target, write: String) -> Self {
-        Self { target, write, then: None }
-    }
-
-    /// The same; `then` follows the commit.
-    #[must_use]
-    pub(crate) fn then(mut self, then: impl FnOnce() -> Result<(), String> + Send + 'static) -> Self {
-        self.then = Some(Box::new(then));
-        self
-    }
-
-    /// Where it goes, for people.
-    pub fn target(&self) -> &Path {
-        &self.target.path
-    }
-
-    /// Makes the folder that its tasks write into. To be called on a tokio runtime, before they start.
-    pub async fn begin(self) -> Result<BegunWrite, WriteError> {
-        blocking(move || self.begin_now()).await
-    }
-
-    fn begin_now(self) -> Result<BegunWrite, WriteError> {
-        let Self { target, write, then } = self;
-        if let Some(what) = target.obstacle() {
-            return Err(WriteError::Exists { path: target.path, what });
+impl Staging {
+    /// Makes the folder that the tasks of `write` leave their files in.
+    pub(super) fn begin(target: PathBuf, kind: Kind, write: &str) -> Result<Self, WriteError> {
+        if let Some(what) = obstacle(&target, kind) {
+            return Err(exists(&target, what));
         }
-        let staging = target.staging(&write);
-        let missing = staging.ancestors().skip(1).take_while(|dir| dir.symlink_metadata().is_err());
+        let folder = staging(&target, kind, write);
+        let missing = folder.ancestors().skip(1).take_while(|dir| dir.symlink_metadata().is_err());
         let made = missing.last().map(Path::to_owned);
         // Made before it is tried, so that what is made in part goes when this fails.
-        let begun = BegunWrite { target, staging, made, then, over: false };
-        let make = || fs::create_dir_all(&begun.staging);
+        let begun = Self { target, kind, folder, made, over: false };
+        let make = || fs::create_dir_all(&begun.folder);
         // Another write that ends removes `_temporary` when it is empty.
         let mut done = make();
         for _ in 1..TRIES {
@@ -82,71 +58,25 @@ impl Write {
             }
             done = make();
         }
-        done.map_err(WriteError::io("make the folder", &begun.staging))?;
+        done.map_err(WriteError::io("make the folder", &begun.folder))?;
         Ok(begun)
     }
-}
 
-/// A write whose tasks may run. Dropping it undoes it, which removes folders and so may block for a moment;
-/// [`BegunWrite::undo`] does so elsewhere.
-pub struct BegunWrite {
-    target: Target,
-    staging: PathBuf,
-    /// The uppermost folder that was made for it.
-    made: Option<PathBuf>,
-    then: Option<Then>,
-    /// Committed: there is nothing to undo.
-    over: bool,
-}
-
-impl fmt::Debug for BegunWrite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BegunWrite")
-            .field("target", &self.target)
-            .field("staging", &self.staging)
-            .finish_non_exhaustive()
-    }
-}
-
-impl BegunWrite {
-    /// Makes all of it visible; gives the number of rows. `manifests` has those of each partition once. Once begun it
-    /// goes on, even if what is returned is dropped. On an error nothing is visible.
-    pub async fn commit(self, manifests: Vec<Manifest>) -> Result<u64, WriteError> {
-        blocking(move || self.commit_now(manifests)).await
-    }
-
-    /// Removes everything of it.
-    pub async fn undo(self) {
-        // Only a panic could be the error, which has been told.
-        let _ = spawn_blocking(move || drop(self)).await;
-    }
-
-    fn commit_now(mut self, manifests: Vec<Manifest>) -> Result<u64, WriteError> {
-        let rows = manifests.iter().map(|m| m.rows).sum();
-        let mut files: Vec<_> = manifests.into_iter().flat_map(|m| m.files).collect();
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        if let Some([twice, _]) = files.windows(2).find(|pair| pair[0].path == pair[1].path) {
-            return Err(WriteError::Malformed(format!("{} comes twice", twice.path)));
-        }
-        match self.target.kind {
-            Kind::File => self.commit_file(&files)?,
+    /// Gives the files their names.
+    pub(super) fn commit(mut self, files: Vec<StagedFile>) -> Result<(), WriteError> {
+        match self.kind {
+            Kind::File => self.commit_file(only(&files)?)?,
             Kind::NewFolder => self.commit_new(&files)?,
             Kind::Append => self.append(&files)?,
         }
         self.over = true;
-        if let Some(then) = self.then.take() {
-            then().map_err(|message| WriteError::Table { path: self.target.path.clone(), message })?;
-        }
-        Ok(rows)
+        Ok(())
     }
 
-    fn commit_file(&self, files: &[StagedFile]) -> Result<(), WriteError> {
-        let [file] = files else {
-            return Err(WriteError::Malformed(format!("{} files where one is expected", files.len())));
-        };
-        let path = &self.target.path;
-        rename_new(&self.staging.join(&file.staged), path).map_err(|e| match e.kind() {
-            io::ErrorKind::AlreadyExists => WriteError::Exists { path: path.clone(), what: FILE_EXISTS },
+    fn commit_file(&self, file: &StagedFile) -> Result<(), WriteError> {
+        let path = &self.target;
+        rename_new(&self.folder.join(&file.staged), path).map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => exists(path, FILE_EXISTS),
             _ => WriteError::io("write", path)(e),
         })?;
         sync_parent(path)
@@ -154,7 +84,7 @@ impl BegunWrite {
 
     /// Everything is put together out of sight, and one rename shows it.
     fn commit_new(&self, files: &[StagedFile]) -> Result<(), WriteError> {
-        let ready = self.staging.join("ready");
+        let ready = self.folder.join("ready");
         let mut folders = Folders::default();
         folders.make(&ready)?;
         for file in files {
@@ -162,12 +92,10 @@ impl BegunWrite {
         }
         mark(&ready)?;
         folders.sync()?;
-        let path = &self.target.path;
+        let path = &self.target;
         // Renames onto a folder that is empty, too, and onto nothing else.
         fs::rename(&ready, path).map_err(|e| match e.kind() {
-            io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => {
-                WriteError::Exists { path: path.clone(), what: FOLDER_EXISTS }
-            }
+            io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => exists(path, FOLDER_EXISTS),
             _ => WriteError::io("write", path)(e),
         })?;
         sync_parent(path)
@@ -175,15 +103,15 @@ impl BegunWrite {
 
     fn append(&self, files: &[StagedFile]) -> Result<(), WriteError> {
         let mut folders = Folders::default();
-        folders.touched.insert(self.target.path.clone());
+        folders.touched.insert(self.target.clone());
         let mut placed = Vec::with_capacity(files.len());
         let mut place_all = || {
             for file in files {
-                placed.push(self.place(file, &self.target.path, &mut folders)?);
+                placed.push(self.place(file, &self.target, &mut folders)?);
             }
             folders.sync()?;
-            mark(&self.target.path)?;
-            sync_dir(&self.target.path).map_err(WriteError::io("write", &self.target.path))
+            mark(&self.target)?;
+            sync_dir(&self.target).map_err(WriteError::io("write", &self.target))
         };
         let done = place_all();
         if done.is_err() {
@@ -200,15 +128,15 @@ impl BegunWrite {
         if let Some(folder) = path.parent() {
             folders.make(folder)?;
         }
-        rename_new(&self.staging.join(&file.staged), &path).map_err(WriteError::io("write", &path))?;
+        rename_new(&self.folder.join(&file.staged), &path).map_err(WriteError::io("write", &path))?;
         Ok(path)
     }
 
     /// Removes what is left of it in the staging folder, and, if it was not committed, the folders made for it.
     fn clear(&self) {
         // Under another name first: tasks that still run find nothing to write into.
-        let gone = self.staging.with_extension("gone");
-        let mut done = fs::rename(&self.staging, &gone);
+        let gone = self.folder.with_extension("gone");
+        let mut done = fs::rename(&self.folder, &gone);
         for _ in 0..TRIES {
             if done.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
                 break;
@@ -222,9 +150,9 @@ impl BegunWrite {
         if done.as_ref().is_err_and(|e| e.kind() != io::ErrorKind::NotFound) {
             warn("remove", &gone, done);
         }
-        let temporary = self.target.temporary();
+        let temporary = temporary(&self.target, self.kind);
         let made = self.made.as_deref().filter(|_| !self.over).unwrap_or(&temporary);
-        for dir in self.staging.ancestors().skip(1).take_while(|dir| dir.starts_with(made)) {
+        for dir in self.folder.ancestors().skip(1).take_while(|dir| dir.starts_with(made)) {
             // Not empty: others write there, or it is the target.
             if fs::remove_dir(dir).is_err() {
                 break;
@@ -233,7 +161,7 @@ impl BegunWrite {
     }
 }
 
-impl Drop for BegunWrite {
+impl Drop for Staging {
     fn drop(&mut self) {
         self.clear();
     }
@@ -271,12 +199,6 @@ impl Folders {
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, WriteError> + Send + 'static,
-) -> Result<T, WriteError> {
-    spawn_blocking(work).await.unwrap_or_else(|e| Err(WriteError::Internal(format!("a write broke off: {e}"))))
-}
-
 /// Says that a folder has all that belongs to it.
 fn mark(folder: &Path) -> Result<(), WriteError> {
     let path = folder.join(SUCCESS);
@@ -299,6 +221,10 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+fn exists(path: &Path, what: &'static str) -> WriteError {
+    WriteError::Exists { place: path.display().to_string(), what }
+}
+
 fn warn(what: &str, path: &Path, done: io::Result<()>) {
     if let Err(e) = done {
         tracing::warn!("cannot {what} {}: {e}", path.display());
@@ -318,9 +244,8 @@ mod tests {
             Self { dir: tempfile::tempdir().unwrap() }
         }
 
-        fn begin(&self, path: &str, kind: Kind, write: &str) -> Result<BegunWrite, WriteError> {
-            let target = Target { path: self.dir.path().join(path), kind };
-            Write::new(target, write.into()).begin_now()
+        fn begin(&self, path: &str, kind: Kind, write: &str) -> Result<Staging, WriteError> {
+            Staging::begin(self.dir.path().join(path), kind, write)
         }
 
         /// What lies in the directory, folders with a `/`.
@@ -344,24 +269,29 @@ mod tests {
     }
 
     /// As a task leaves it: each file has its own path as its content.
-    fn leave(begun: &BegunWrite, paths: &[&str]) -> Manifest {
-        let folder = tempfile::Builder::new().prefix("00000-").tempdir_in(&begun.staging).unwrap().keep();
+    fn leave(begun: &Staging, paths: &[&str]) -> Vec<StagedFile> {
+        let folder = tempfile::Builder::new().prefix("00000-").tempdir_in(&begun.folder).unwrap().keep();
         let name = folder.file_name().unwrap().to_str().unwrap();
         let file = |(n, path): (usize, &&str)| {
             fs::write(folder.join(n.to_string()), path).unwrap();
-            StagedFile { path: (*path).to_owned(), staged: format!("{name}/{n}"), bytes: path.len() as u64 }
+            StagedFile {
+                path: (*path).to_owned(),
+                staged: format!("{name}/{n}"),
+                bytes: path.len() as u64,
+                parts: vec![],
+            }
         };
-        Manifest { rows: 3, files: paths.iter().enumerate().map(file).collect() }
+        paths.iter().enumerate().map(file).collect()
     }
 
     #[test]
     fn a_new_folder_appears_whole() {
         let fixture = Fixture::new();
         let begun = fixture.begin("new/out", Kind::NewFolder, "w").unwrap();
-        let manifests = vec![leave(&begun, &["part-0", "k=1/part-0"]), leave(&begun, &["k=1/part-1"])];
+        let files = [leave(&begun, &["part-0", "k=1/part-0"]), leave(&begun, &["k=1/part-1"])].concat();
         leave(&begun, &["of an attempt that nobody took"]);
         assert!(fixture.all().iter().all(|p| p == "new/" || p.starts_with("new/_temporary/")), "{:?}", fixture.all());
-        assert_eq!(begun.commit_now(manifests).unwrap(), 6);
+        begun.commit(files).unwrap();
         let expected = [
             "new/",
             "new/out/",
@@ -383,8 +313,8 @@ mod tests {
         let fixture = Fixture::new();
         fs::create_dir(fixture.dir.path().join("out")).unwrap();
         let begun = fixture.begin("out", Kind::NewFolder, "w").unwrap();
-        let manifest = leave(&begun, &["part-0"]);
-        begun.commit_now(vec![manifest]).unwrap();
+        let files = leave(&begun, &["part-0"]);
+        begun.commit(files).unwrap();
         assert_eq!(fixture.all(), ["out/", "out/_SUCCESS", "out/part-0"]);
     }
 
@@ -397,8 +327,8 @@ mod tests {
             let (first, second) =
                 (fixture.begin("out", kind, "w1").unwrap(), fixture.begin("out", kind, "w2").unwrap());
             let (one, two) = (leave(&first, &["x.csv"]), leave(&second, &["x.csv"]));
-            second.commit_now(vec![two]).unwrap();
-            let error = first.commit_now(vec![one]).unwrap_err();
+            second.commit(two).unwrap();
+            let error = first.commit(one).unwrap_err();
             assert!(matches!(error, WriteError::Exists { .. }), "{error}");
             assert_eq!(fixture.all(), expected);
         }
@@ -421,9 +351,9 @@ mod tests {
         fs::create_dir(fixture.dir.path().join("t")).unwrap();
         let first = fixture.begin("t", Kind::Append, "w1").unwrap();
         let second = fixture.begin("t", Kind::Append, "w2").unwrap();
-        let manifest = leave(&first, &["part-0-w1", "k=1/part-0-w1"]);
+        let files = leave(&first, &["part-0-w1", "k=1/part-0-w1"]);
         drop(second);
-        first.commit_now(vec![manifest]).unwrap();
+        first.commit(files).unwrap();
         assert_eq!(fixture.all(), ["t/", "t/_SUCCESS", "t/k=1/", "t/k=1/part-0-w1", "t/part-0-w1"]);
     }
 
@@ -433,19 +363,10 @@ mod tests {
         fs::create_dir(fixture.dir.path().join("t")).unwrap();
         fs::write(fixture.dir.path().join("t/old"), "").unwrap();
         let begun = fixture.begin("t", Kind::Append, "w").unwrap();
-        let mut manifest = leave(&begun, &["k=1/part-0", "part-1", "part-2"]);
-        manifest.files[2].staged = "nowhere/0".into();
-        let error = begun.commit_now(vec![manifest]).unwrap_err().to_string();
+        let mut files = leave(&begun, &["k=1/part-0", "part-1", "part-2"]);
+        files[2].staged = "nowhere/0".into();
+        let error = begun.commit(files).unwrap_err().to_string();
         assert!(error.contains("t/part-2") && error.contains("No such file"), "{error}");
         assert_eq!(fixture.all(), ["t/", "t/old"]);
-    }
-
-    #[test]
-    fn one_name_twice_is_refused() {
-        let fixture = Fixture::new();
-        let begun = fixture.begin("out", Kind::NewFolder, "w").unwrap();
-        let manifests = vec![leave(&begun, &["x"]), leave(&begun, &["x"])];
-        assert!(matches!(begun.commit_now(manifests), Err(WriteError::Malformed(_))));
-        assert_eq!(fixture.all(), [""; 0]);
     }
 }
