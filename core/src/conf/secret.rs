@@ -3,15 +3,16 @@
 /// Whether the value of a key is a secret, by the key's name: Spark's own rule, and a few words more. It holds for keys that
 /// Hearth does not have as well, since what they are for is not known.
 pub fn is_secret(name: &str) -> bool {
-    const WORDS: [&str; 10] = [
+    const WORDS: [&str; 11] = [
         "secret",
         "password",
+        "passwd",
         "token",
         "access.key",
         "accesskey",
         "account.key",
         "customer.key",
-        "credentials",
+        "credential",
         "private",
         "sas.",
     ];
@@ -37,6 +38,8 @@ mod tests {
             "spark.ssl.keyStorePassword",
             "aws.access_key_id",
             "azure.sas_key",
+            "passwd",
+            "gcs.credential",
         ] {
             assert!(is_secret(name), "{name}");
         }

@@ -40,6 +40,14 @@ impl Memory {
         Ok(made.insert(env).clone())
     }
 
+    /// Waits until nothing of its tasks is left to be taken back.
+    pub(super) async fn settle(&self) {
+        let made = self.env.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(env) = made {
+            env.settle().await;
+        }
+    }
+
     /// Says how large the pool is, which DataFusion's message does not.
     pub(super) fn explain(&self, failure: TaskFailure) -> TaskFailure {
         match failure {

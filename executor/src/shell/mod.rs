@@ -157,6 +157,7 @@ async fn start_with(
     runtime.spawn_blocking(move || drop(warm.memory.env().map(drop)));
 
     let (events, queue) = mpsc::channel(QUEUE);
+    let shared = evaluator.clone();
     let (exited, mut exit) = watch::channel(None);
     let performer = Performer {
         slots: Slots::new(runtime.clone(), evaluator, events.clone(), tracker.clone()),
@@ -174,6 +175,9 @@ async fn start_with(
         tracker.close();
         if timeout(DRAIN, tracker.wait()).await.is_err() {
             tracing::warn!("{} tasks or links did not end within {} s", tracker.len(), DRAIN.as_secs());
+        }
+        if timeout(DRAIN, shared.memory.settle()).await.is_err() {
+            tracing::warn!("what tasks had uploaded was not taken back within {} s", DRAIN.as_secs());
         }
         drop(runtime);
         remove_own_files(&options).await;

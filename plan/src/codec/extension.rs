@@ -3,6 +3,7 @@
 use super::{
     functions::Functions,
     nodes::{self, Kind, Node},
+    nulls::IgnoringNulls,
     ordering,
 };
 use crate::{
@@ -23,6 +24,9 @@ use datafusion_proto::physical_plan::{
 };
 use prost::Message;
 use std::sync::{Arc, Mutex};
+
+/// What goes with the name of an [`IgnoringNulls`].
+const IGNORES_NULLS: &[u8] = b"ignore nulls";
 
 /// Knows our operators, and refuses what executors would not know.
 #[derive(Debug, Default)]
@@ -133,7 +137,22 @@ impl PhysicalExtensionCodec for Codec {
         self.known("aggregate function", function.name(), Functions::built_in().has_aggregate(function))
     }
 
-    fn try_encode_udwf(&self, function: &WindowUDF, _: &mut Vec<u8>) -> Result<()> {
+    /// The bytes beside the name say that it ignores NULLs.
+    fn try_decode_udwf(&self, name: &str, buf: &[u8]) -> Result<Arc<WindowUDF>> {
+        match (Functions::built_in().window.get(name), buf) {
+            (Some(function), IGNORES_NULLS) => {
+                Ok(Arc::new(WindowUDF::new_from_impl(IgnoringNulls::new(Arc::clone(function)))))
+            }
+            _ => plan_err!("unknown window function {name} in a task's payload"),
+        }
+    }
+
+    fn try_encode_udwf(&self, function: &WindowUDF, buf: &mut Vec<u8>) -> Result<()> {
+        let mut function = function;
+        if let Some(ignoring) = function.inner().downcast_ref::<IgnoringNulls>() {
+            buf.extend_from_slice(IGNORES_NULLS);
+            function = ignoring.inner();
+        }
         self.known("window function", function.name(), Functions::built_in().has_window(function))
     }
 }

@@ -6,15 +6,18 @@
 //! | [`extension`] | the codec that knows them all; DataFusion can also compose several, but forwards too little to them |
 //! | [`nest`] | deep plans as messages that are nowhere deep |
 //! | [`series`] | what DataFusion encodes so that it cannot be decoded |
+//! | [`nulls`] | window functions that ignore NULLs |
 //! | [`functions`] | which functions executors know by name |
 
 mod extension;
 mod functions;
 mod nest;
 mod nodes;
+mod nulls;
 mod series;
 
 pub(crate) use functions::Functions;
+pub(crate) use nulls::IgnoringNulls;
 
 use datafusion::{
     common::{DataFusionError, Result},

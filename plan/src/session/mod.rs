@@ -168,7 +168,7 @@ impl SqlSession {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_analyzer_rule(Arc::new(DistributeBy))
-            .with_analyzer_rule(Arc::new(windows::RefuseWhatIsLost))
+            .with_analyzer_rule(Arc::new(windows::KeepWhatWouldBeLost))
             .with_physical_optimizer_rules(optimize::rules_for_one_task())
             .with_function_factory(Some(Arc::new(MacroFactory)));
         let context = tables::context(state);

@@ -26,6 +26,7 @@ pub(super) const AT_ONCE: usize = 16;
 
 /// The uploads of one attempt. None of them is an object until the driver completes it.
 pub(super) struct Attempt {
+    stores: Arc<Stores>,
     store: Arc<dyn MultipartStore>,
     /// The folder that the objects belong in.
     folder: Path,
@@ -44,7 +45,8 @@ impl Attempt {
         let stores = stores.ok_or_else(|| malformed(&"the task knows no object stores"))?;
         let (_, store) = stores.writable(&url).map_err(|e| crate::failure_of(&e))?;
         let folder = object_path(&url).map_err(|e| malformed(&e))?;
-        Ok(Self { store, folder, begun: Mutex::default(), keep: AtomicBool::new(false), runtime: Handle::current() })
+        let (begun, keep, runtime) = (Mutex::default(), AtomicBool::new(false), Handle::current());
+        Ok(Self { stores, store, folder, begun, keep, runtime })
     }
 
     /// They stay.
@@ -67,7 +69,7 @@ impl Drop for Attempt {
         if *self.keep.get_mut() || begun.is_empty() {
             return;
         }
-        self.runtime.spawn(abort(Arc::clone(&self.store), begun));
+        self.stores.undo(&self.runtime, abort(Arc::clone(&self.store), begun));
     }
 }
 

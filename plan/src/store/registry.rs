@@ -21,6 +21,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 /// Stores that a process keeps: far more than one query reads, and each is a handful of idle connections.
 const KEPT: usize = 64;
@@ -30,17 +31,25 @@ pub struct StorePool {
     made: Mutex<Vec<(StoreOptions, Built)>>,
     files: Built,
     connections: Connections,
+    /// What is taken back in the background: somebody may want to wait for it.
+    undoing: TaskTracker,
 }
 
 impl StorePool {
     /// Stores whose connections live on the runtime that uses them. It must live as long as they.
     pub fn here() -> Self {
-        Self { made: Mutex::default(), files: files(), connections: Connections::Here }
+        Self { made: Mutex::default(), files: files(), connections: Connections::Here, undoing: TaskTracker::new() }
     }
 
     /// Stores whose connections live on `runtime`, for users whose own runtimes come and go.
     pub fn on(runtime: Handle) -> Self {
         Self { connections: Connections::On(runtime), ..Self::here() }
+    }
+
+    /// Waits for what is being taken back.
+    pub(crate) async fn settle(&self) {
+        self.undoing.close();
+        self.undoing.wait().await;
     }
 
     fn get(&self, options: &StoreOptions) -> Result<Built, StoreError> {
@@ -152,6 +161,11 @@ impl Stores {
             StoreError::new(url.as_str(), StoreTrouble::Rejected, message)
         })?;
         Ok((store, parts))
+    }
+
+    /// Takes something back, in the background.
+    pub(crate) fn undo(&self, on: &Handle, work: impl Future<Output = ()> + Send + 'static) {
+        self.pool.undoing.spawn_on(work, on);
     }
 
     /// What a task needs to know of the stores of these URLs; nothing of those of files.

@@ -68,6 +68,11 @@ impl TaskEnv {
         Self { runtime: Arc::new(runtime), ..self.clone() }
     }
 
+    /// Waits until what cancelled tasks had uploaded is taken back.
+    pub async fn settle(&self) {
+        self.stores.settle().await;
+    }
+
     /// Where operators spill to, if that is known.
     pub(crate) fn spill_dir(&self) -> Option<&Path> {
         self.spill_dir.as_deref()

@@ -60,23 +60,29 @@ async fn a_setting_reaches_the_tasks() {
     );
 }
 
-/// The encoding of plans has no place for either: rows would come, and be wrong.
+/// The encoding of plans has no place for either.
 #[tokio::test]
-async fn what_a_window_would_lose_is_refused() {
+async fn what_a_window_would_lose_is_kept_or_refused() {
     let session = session(2);
-    write(&session, "create table t as values (1, 2), (2, null)").await.unwrap();
-    let filter = "select sum(column1) filter (where column1 > 1) over (order by column1) from t";
-    let nulls = "select lag(column2) ignore nulls over (order by column1) from t";
-    for (sql, said) in [(filter, "FILTER of sum over a window"), (nulls, "IGNORE NULLS of lag over a window")] {
+    write(&session, "create table t as values (1, 2), (2, null), (3, 5), (4, null)").await.unwrap();
+    let filter = "select column1, sum(column1) filter (where column1 > 1) over (order by column1), \
+                  count(*) filter (where column2 is null) over () from t";
+    let filtered = ["1|NULL|2", "2|2|2", "3|5|2", "4|9|2"];
+    let nulls = "select column1, lag(column2) ignore nulls over (order by column1), \
+                 first_value(column2) ignore nulls over (order by column1 desc), lag(column2) over (order by column1) from t";
+    let ignored = ["1|NULL|5|NULL", "2|2|5|2", "3|2|5|NULL", "4|5|NULL|5"];
+    for (sql, expected) in [(filter, filtered), (nulls, ignored)] {
         local(&session, &format!("create or replace view v as {sql}")).await;
-        for sql in [sql, "select count(*) from (select * from v) where 1 = (select 1)"] {
-            let error = refused(&session, sql).await.to_string();
-            assert!(error.contains(said) && error.contains("is not supported yet"), "{error}");
+        for sql in [sql, "select * from v", "select * from (select * from v) where 1 = (select 1)"] {
+            assert_eq!(sorted(query(&session, sql).await), expected, "{sql}");
         }
     }
-    // What travels whole may stay: an aggregate's own IGNORE NULLS, and FILTER without a window.
-    assert_eq!(query(&session, "select sum(column1) filter (where column1 > 1) from t").await, ["2"]);
-    assert_eq!(sorted(query(&session, "select array_agg(column2) ignore nulls over () from t").await), ["[2]", "[2]"]);
+    let error =
+        refused(&session, "select array_agg(column1) filter (where column1 > 1) over () from t").await.to_string();
+    assert!(error.contains("FILTER of array_agg over a window") && error.contains("is not supported yet"), "{error}");
+    assert_eq!(query(&session, "select sum(column1) filter (where column1 > 1) from t").await, ["9"]);
+    let array = "select array_agg(column2) ignore nulls over () from t limit 1";
+    assert_eq!(query(&session, array).await, ["[2, 5]"]);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What was typed, kept for the next session.
 
 use super::{Line, output};
+use hearth_core::conf::secret::is_secret;
 use rustyline::history::History as _;
 use std::{
     env, fs, io,
@@ -79,8 +80,6 @@ fn load(editor: &mut Line, path: &Path) -> io::Result<()> {
 /// Whether a statement looks as if it held a password or a key: one that sets something of such a name, or a URL with a
 /// password in it.
 fn holds_secret(line: &str) -> bool {
-    const NAMES: [&str; 8] =
-        ["secret", "password", "passwd", "token", "credential", "access_key", "access.key", "private_key"];
     let lower = line.to_lowercase();
     let sets =
         ["set ", "create ", "copy ", "alter "].iter().any(|word| lower.contains(word)) || lower.contains("options");
@@ -88,7 +87,8 @@ fn holds_secret(line: &str) -> bool {
         let authority = rest.split(['/', '\'', ' ', '"']).next().unwrap_or_default();
         authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
     });
-    user_in_url || sets && NAMES.iter().any(|name| lower.contains(name))
+    let mut names = lower.split(|c: char| !c.is_alphanumeric() && !matches!(c, '.' | '_'));
+    user_in_url || sets && names.any(is_secret)
 }
 
 #[cfg(test)]
@@ -101,6 +101,8 @@ mod tests {
             "SET spark.hadoop.fs.s3a.secret.key = 'x';",
             "create external table t stored as csv location 's3://b' options ('aws.secret_access_key' 'x');",
             "copy t to 'x' options (password 'y')",
+            "create external table t stored as csv location 'az://c/' options ('azure.account_key' 'x');",
+            "set spark.hadoop.fs.azure.sas.fixed.token.acc = 'x';",
             "select * from 'https://me:word@host/x.csv'",
         ] {
             assert!(holds_secret(line), "{line}");
