@@ -16,7 +16,7 @@ mod size;
 
 pub(crate) use partitions::partitions_for;
 pub use scans::ScanSplit;
-pub(crate) use size::row_width;
+pub(crate) use size::{estimate, row_width};
 
 use crate::exchange::KeepAsked;
 use datafusion::physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer};

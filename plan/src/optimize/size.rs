@@ -14,13 +14,13 @@ pub(crate) fn row_width(schema: &Schema) -> usize {
 
 /// Rows and bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size {
-    pub(super) rows: u64,
-    pub(super) bytes: u64,
+pub(crate) struct Size {
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
 }
 
 /// The size of all that a plan gives; nothing when not even the number of rows is known.
-pub(super) fn estimate(plan: &dyn ExecutionPlan) -> Option<Size> {
+pub(crate) fn estimate(plan: &dyn ExecutionPlan) -> Option<Size> {
     // Statistics that cannot be had are statistics that are missing.
     let statistics = StatisticsContext::new().compute(plan, &StatisticsArgs::new()).ok()?;
     let rows = *statistics.num_rows.get_value()?;

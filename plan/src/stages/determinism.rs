@@ -4,6 +4,7 @@
 //! gives the same rows in the same order. Hash tables do not keep an order. Where the order of rows decides *which* rows
 //! there are (a limit, a row number), an input without a fixed order makes the output another one.
 
+use crate::exchange::RangeSampleExec;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::{
     common::tree_node::TreeNodeRecursion,
@@ -54,7 +55,11 @@ fn order_decides(plan: &Arc<dyn ExecutionPlan>) -> bool {
         return aggregate.limit_options().is_some()
             || aggregate.aggr_expr().iter().any(|a| sensitive(a.order_sensitivity()));
     }
-    plan.fetch().is_some() || plan.is::<WindowAggExec>() || plan.is::<BoundedWindowAggExec>()
+    // A sample of the same rows in another order is another one, and where rows go depends on it.
+    plan.fetch().is_some()
+        || plan.is::<RangeSampleExec>()
+        || plan.is::<WindowAggExec>()
+        || plan.is::<BoundedWindowAggExec>()
 }
 
 fn is_volatile(plan: &Arc<dyn ExecutionPlan>) -> bool {

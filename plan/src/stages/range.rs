@@ -16,6 +16,7 @@ use super::cutter::{Close, Cutter, Scope, is_apart, limited, uses_subquery};
 use crate::{
     PlanError,
     exchange::{ExchangeReaderExec, Keys, Properties, RangeSampleExec, ReadMode, sample_rows},
+    optimize,
     task::specialise::{Shape, partitions, replace_children},
 };
 use datafusion::{
@@ -24,7 +25,7 @@ use datafusion::{
     physical_expr_common::physical_expr::is_volatile,
     physical_optimizer::{PhysicalOptimizerRule, projection_pushdown::ProjectionPushdown},
     physical_plan::{
-        ExecutionPlan, StatisticsArgs, StatisticsContext,
+        ExecutionPlan,
         coop::CooperativeExec,
         filter::FilterExec,
         projection::{ProjectionExec, ProjectionExpr},
@@ -40,7 +41,7 @@ type Plan = Arc<dyn ExecutionPlan>;
 type Result<T> = std::result::Result<T, PlanError>;
 
 /// Bytes of rows, as estimated, from which on a sort is worth two more stages. One task sorts less in about a second.
-const WORTHWHILE_BYTES: usize = 64 << 20;
+const WORTHWHILE_BYTES: u64 = 64 << 20;
 
 impl Cutter<'_> {
     /// Like [`Cutter::rewrite`], where the partitions of what is given may be several when they come in order.
@@ -73,8 +74,7 @@ impl Cutter<'_> {
                 RangeSort::Never => false,
                 RangeSort::Always => true,
                 RangeSort::Auto => {
-                    let statistics = StatisticsContext::new().compute(input.as_ref(), &StatisticsArgs::new())?;
-                    statistics.total_byte_size.get_value().is_some_and(|bytes| *bytes >= WORTHWHILE_BYTES)
+                    optimize::estimate(input.as_ref()).is_some_and(|size| size.bytes >= WORTHWHILE_BYTES)
                 }
             })
     }

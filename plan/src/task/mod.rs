@@ -18,6 +18,7 @@
 //! Panics are the caller's to catch: it owns the thread.
 
 mod buffers;
+mod compact;
 mod env;
 mod memory;
 mod operators;
@@ -125,7 +126,7 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
         true => whole(Arc::clone(&stage), partition)?,
         false => specialise(&stage, partition as usize)?,
     };
-    let plan = scan::guard(plan)?;
+    let plan = compact::kept_inputs(scan::guard(plan)?)?;
     let operators = Operators::of(&stage, &plan, partition as usize);
     let layout = match output {
         Output::Result if payload.discards() => Layout::Discarded,

@@ -1,0 +1,194 @@
+//! Text in few buffers, where an operator keeps all of it.
+//!
+//! A view array refers to the buffers that its texts lie in, and an operator that picks rows out of it passes all of them on.
+//! A join makes one array of its whole build side, and a sort of all its rows: its buffers are those of all batches together. A join over a
+//! join multiplies them, until a batch of a few thousand rows carries hundreds of thousands of references, and copying these
+//! takes longer than everything else (TPC-H's query 18 at scale 10 took ten times as long). So batches on their way into such
+//! an operator are copied into buffers of their own.
+
+use super::specialise::replace_children;
+use arrow::{
+    array::{Array, ArrayRef, AsArray, GenericByteViewArray, RecordBatch},
+    datatypes::{ByteViewType, DataType, Schema},
+};
+use datafusion::{
+    common::{
+        Result, plan_err,
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    },
+    execution::{SendableRecordBatchStream, TaskContext},
+    physical_expr::PhysicalExpr,
+    physical_plan::{
+        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
+        joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec},
+        sorts::sort::SortExec,
+        stream::RecordBatchStreamAdapter,
+    },
+};
+use futures::StreamExt;
+use std::{fmt, sync::Arc};
+
+/// Buffers of an array that may stay: a scan gives texts of one or two pages, and an exchange those of its batch.
+const FEW: usize = 4;
+/// An array may keep so many times the bytes that its texts take.
+const SLACK: usize = 4;
+
+/// Puts a [`CompactViewsExec`] below each operator that keeps all of its first input.
+pub(super) fn kept_inputs(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let compacted = plan.transform_up(|node| {
+        let children = node.children();
+        let Some(first) = children.first().filter(|first| keeps_first(&node) && has_views(&first.schema())) else {
+            return Ok(Transformed::no(node));
+        };
+        let compact: Arc<dyn ExecutionPlan> = Arc::new(CompactViewsExec { input: Arc::clone(first) });
+        let others = children[1..].iter().map(|other| Arc::clone(other));
+        let children = std::iter::once(compact).chain(others).collect();
+        Ok(Transformed::yes(replace_children(&node, children)?))
+    });
+    Ok(compacted?.data)
+}
+
+fn keeps_first(node: &Arc<dyn ExecutionPlan>) -> bool {
+    node.is::<HashJoinExec>()
+        || node.is::<CrossJoinExec>()
+        || node.is::<NestedLoopJoinExec>()
+        // The first few rows are copied anyway.
+        || node.downcast_ref::<SortExec>().is_some_and(|sort| sort.fetch().is_none())
+}
+
+fn has_views(schema: &Schema) -> bool {
+    schema.fields().iter().any(|f| matches!(f.data_type(), DataType::Utf8View | DataType::BinaryView))
+}
+
+/// Passes rows on, their texts in buffers of their own.
+#[derive(Debug)]
+struct CompactViewsExec {
+    input: Arc<dyn ExecutionPlan>,
+}
+
+impl DisplayAs for CompactViewsExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CompactViewsExec")
+    }
+}
+
+impl ExecutionPlan for CompactViewsExec {
+    fn name(&self) -> &'static str {
+        "CompactViewsExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match <[_; 1]>::try_from(children) {
+            Ok([input]) => Ok(Arc::new(Self { input })),
+            Err(children) => plan_err!("{} has 1 input, and was given {}", self.name(), children.len()),
+        }
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let batches = self.input.execute(partition, context)?.map(|batch| compact(&batch?));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    }
+}
+
+fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().map(|column| match column.data_type() {
+        DataType::Utf8View => compact_views(column, column.as_string_view()),
+        DataType::BinaryView => compact_views(column, column.as_binary_view()),
+        _ => Arc::clone(column),
+    });
+    let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(batch.schema(), columns.collect(), &options)?)
+}
+
+fn compact_views<T: ByteViewType + ?Sized>(column: &ArrayRef, views: &GenericByteViewArray<T>) -> ArrayRef {
+    let buffers = views.data_buffers();
+    let held: usize = buffers.iter().map(|b| b.len()).sum();
+    let few = buffers.len() <= FEW && (buffers.is_empty() || held <= SLACK * views.total_buffer_bytes_used());
+    if few { Arc::clone(column) } else { Arc::new(views.gc()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::{
+        array::StringViewArray,
+        compute::{concat, take},
+        datatypes::Field,
+    };
+
+    fn batch(column: ArrayRef) -> RecordBatch {
+        RecordBatch::try_new(Arc::new(Schema::new(vec![Field::new("s", DataType::Utf8View, true)])), vec![column])
+            .unwrap()
+    }
+
+    fn buffers(batch: &RecordBatch) -> usize {
+        batch.column(0).as_string_view().data_buffers().len()
+    }
+
+    fn text(n: usize) -> ArrayRef {
+        Arc::new(StringViewArray::from_iter([
+            Some(format!("a text of more than twelve bytes {n}")),
+            None,
+            Some("x".into()),
+        ]))
+    }
+
+    #[test]
+    fn many_buffers_become_one_and_rows_stay() {
+        let parts: Vec<_> = (0..100).map(text).collect();
+        let all = concat(&parts.iter().map(|p| p.as_ref()).collect::<Vec<_>>()).unwrap();
+        let rows = arrow::array::UInt32Array::from(vec![297, 1, 2, 0]);
+        let taken = batch(take(&all, &rows, None).unwrap());
+        assert_eq!(buffers(&taken), 100);
+        let compacted = compact(&taken).unwrap();
+        assert_eq!(compacted, taken);
+        assert_eq!(buffers(&compacted), 1);
+    }
+
+    #[test]
+    fn what_is_compact_is_not_copied() {
+        for column in [text(1), Arc::new(StringViewArray::from(vec!["short"; 9])) as ArrayRef] {
+            let batch = batch(column);
+            assert!(Arc::ptr_eq(compact(&batch).unwrap().column(0), batch.column(0)));
+        }
+        // A few rows of a large buffer are.
+        let large: ArrayRef = Arc::new(StringViewArray::from_iter_values(
+            (0..1000).map(|n| format!("a text of more than twelve bytes {n}")),
+        ));
+        let few = batch(large.slice(0, 2));
+        let compacted = compact(&few).unwrap();
+        assert_eq!(compacted, few);
+        assert!(compacted.get_array_memory_size() < few.get_array_memory_size() / 10);
+    }
+}
