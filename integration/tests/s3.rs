@@ -214,6 +214,7 @@ fn a_cluster_writes_to_s3() {
     let err = run("copy (select 1 / (i - 5) as a from unnest(range(0, 9)) as t(i)) to 's3://out/bad/' stored as csv");
     assert!(err.failed(1).contains("ivide by zero"));
     assert!(!objects(&server, "out").iter().any(|f| f.starts_with("bad")), "{:?}", objects(&server, "out"));
+    eventually("nothing is left of its uploads", || (open_parts(&server) == 0).then_some(()));
     cluster.await_idle();
     nothing_has_the_secret(cluster.dir());
 }

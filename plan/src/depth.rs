@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// Levels of a logical plan, expressions and subqueries included: a statement's own, and what its views and common table
 /// expressions bring.
-const MAX_LOGICAL: usize = 1024 + 512;
+pub(crate) const MAX_LOGICAL: usize = 1024 + 512;
 /// Nodes of a logical plan, expressions included. Planning looks at each some hundred times.
 const MAX_NODES: usize = 4_000_000;
 /// Joins of a statement. Each makes planning look at all the others again; a hundred take seconds.

@@ -49,6 +49,6 @@ pub use failure::failure_of;
 pub use optimize::ScanSplit;
 pub use payload::DecodedPayload;
 pub use session::{Planned, SessionOptions, SqlSession, Statement, Variable};
-pub use sink::{BegunWrite, Manifest, Write, WriteError};
+pub use sink::{BegunWrite, MAX_WRITE_FILES, Manifest, Write, WriteError};
 pub use store::{Secret, StoreError, StoreSettings, Stores};
 pub use task::{Chunk, TaskEnv, TaskEnvOptions, TaskRun, run_task};

@@ -254,18 +254,39 @@ impl Job {
             if self.complete {
                 return None;
             }
-            match self.handle.next().await {
-                Some(JobNews::Result { partition, block, metrics }) => {
-                    self.ahead.insert(partition, block);
-                    sum.add(&metrics);
-                }
-                Some(JobNews::Over(Ok(()))) => self.complete = true,
-                Some(JobNews::Over(Err(failure))) => return Some(Err(failure.into())),
-                // They come by another way.
-                Some(JobNews::Stage { .. } | JobNews::Waiting { .. }) => {}
-                None => return Some(Err(shell::Error::Stopped.into())),
+            if let Err(error) = self.hear(sum).await {
+                return Some(Err(error));
             }
         }
+    }
+
+    /// Waits until all results are there. None is taken: until then each may be made again.
+    pub(super) async fn complete(&mut self, sum: &mut TaskMetrics) -> Result<(), QueryError> {
+        while !self.complete {
+            self.hear(sum).await?;
+        }
+        Ok(())
+    }
+
+    /// The results that are here and were not read, in no order.
+    pub(super) fn arrived(&mut self) -> Vec<Rows> {
+        let ahead = std::mem::take(&mut self.ahead);
+        ahead.into_iter().map(|(partition, block)| self.reader.rows(partition, block)).collect()
+    }
+
+    async fn hear(&mut self, sum: &mut TaskMetrics) -> Result<(), QueryError> {
+        match self.handle.next().await {
+            Some(JobNews::Result { partition, block, metrics }) => {
+                self.ahead.insert(partition, block);
+                sum.add(&metrics);
+            }
+            Some(JobNews::Over(Ok(()))) => self.complete = true,
+            Some(JobNews::Over(Err(failure))) => return Err(failure.into()),
+            // They come by another way.
+            Some(JobNews::Stage { .. } | JobNews::Waiting { .. }) => {}
+            None => return Err(shell::Error::Stopped.into()),
+        }
+        Ok(())
     }
 }
 

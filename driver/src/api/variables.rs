@@ -76,11 +76,12 @@ fn is_ours(name: &str) -> bool {
     lower.starts_with("spark.") || lower.starts_with("hearth.")
 }
 
-/// The key of a name, if statements may change it: what is about planning. Everything else was said to the master and the
-/// executors when the application began.
+/// The key of a name, if statements may change it. Everything else was read, or said to the master and the executors, when
+/// the application began.
 fn changeable(name: &str) -> Result<&'static str, PlanError> {
-    let key = keys::all().find(|entry| entry.name.eq_ignore_ascii_case(name)).ok_or_else(|| unknown(name))?.name;
-    if key.starts_with("spark.sql.") || key.starts_with("hearth.sql.") {
+    let entry = keys::all().find(|entry| entry.name.eq_ignore_ascii_case(name)).ok_or_else(|| unknown(name))?;
+    let key = entry.name;
+    if entry.per_statement {
         return Ok(key);
     }
     Err(PlanError::Query(format!("{key} is fixed when the application begins; give it then, as in --conf {key}=VALUE")))
@@ -129,8 +130,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_set_says_why() {
-        let error = set("spark.executor.memory", "2g").unwrap_err();
-        assert!(error.starts_with("spark.executor.memory is fixed when the application begins"), "{error}");
+        for (key, value) in [("spark.executor.memory", "2g"), ("spark.sql.warehouse.dir", "/data")] {
+            let error = set(key, value).unwrap_err();
+            assert!(error.starts_with(&format!("{key} is fixed when the application begins")), "{error}");
+        }
         let error = set("spark.sql.shufle.partitions", "2").unwrap_err();
         assert!(error.ends_with("did you mean spark.sql.shuffle.partitions?"), "{error}");
         let error = set("hearth.sql.batchSize", "none").unwrap_err();

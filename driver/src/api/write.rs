@@ -10,13 +10,17 @@ use datafusion::arrow::{
     datatypes::SchemaRef,
 };
 use hearth_core::messages::task::TaskMetrics;
-use hearth_plan::{BegunWrite, Manifest, WriteError};
-use std::sync::Arc;
+use hearth_plan::{BegunWrite, MAX_WRITE_FILES, Manifest, WriteError};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
+    time::timeout,
 };
 use tokio_util::task::TaskTracker;
+
+/// How long a write that failed looks for what its tasks left.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a write is undone that nobody waits for.
 const ABANDONED: &str = "nobody waits for its results";
@@ -84,6 +88,10 @@ async fn drive(mut job: Job, begun: BegunWrite, mut stop: mpsc::Receiver<String>
         }
         done = read(&mut job, &mut manifests, &mut metrics) => done,
     };
+    if done.is_err() && begun.is_undone_by_manifests() {
+        // Whoever serves them may be gone.
+        let _ = timeout(PATIENCE, read_arrived(&mut job, &mut manifests)).await;
+    }
     // Its tasks end before their folder does, unless they are slow to.
     drop(job);
     match done {
@@ -95,10 +103,27 @@ async fn drive(mut job: Job, begun: BegunWrite, mut stop: mpsc::Receiver<String>
     }
 }
 
-/// Reads the manifests of all tasks, as they come.
+/// Reads the manifests of all tasks, once all are there.
 async fn read(job: &mut Job, into: &mut Vec<Manifest>, metrics: &mut TaskMetrics) -> Result<(), QueryError> {
+    job.complete(metrics).await?;
+    let mut files = 0;
     while let Some(batch) = job.next(metrics).await {
-        into.extend(Manifest::read(&batch?)?);
+        for manifest in Manifest::read(&batch?)? {
+            files += manifest.files();
+            into.push(manifest);
+        }
+        if files > MAX_WRITE_FILES {
+            return Err(WriteError::TooManyFiles.into());
+        }
     }
     Ok(())
+}
+
+/// Reads those of the tasks that were done when others failed.
+async fn read_arrived(job: &mut Job, into: &mut Vec<Manifest>) {
+    for mut rows in job.arrived() {
+        while let Some(Ok(batch)) = rows.next().await {
+            into.extend(Manifest::read(&batch).unwrap_or_default());
+        }
+    }
 }

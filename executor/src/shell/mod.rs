@@ -22,6 +22,7 @@
 //! - When [`ExecutorHandle::wait`] returns, no task runs and the executor's temporary files are gone; unless a task does
 //!   not come to a pause for [`DRAIN`].
 
+mod files;
 mod grpc;
 mod memory;
 mod options;
@@ -136,6 +137,7 @@ async fn start_with(
     dial: Arc<dyn Dial<TaskDown, TaskUp>>,
     client: Arc<dyn DriverClient>,
 ) -> Result<ExecutorHandle, StartError> {
+    files::raise_limit();
     let runtime = Arc::new(TaskRuntime::new(options.machine.cores).map_err(StartError::Threads)?);
     let tracker = TaskTracker::new();
     let dir = options.output_dir();

@@ -3,7 +3,11 @@
 //! A call is replaced by the function's expression while the statement is planned, so that executors need not know the
 //! function. An expression that calls other such functions is expanded when it is defined: what a function means does not
 //! change when another one is replaced, and none can call itself.
+//!
+//! An argument stands in the expression as often as its parameter does. So what a call becomes is bounded before it is
+//! made, and an argument with another value each time it is computed is refused where its parameter stands twice.
 
+use crate::depth::MAX_LOGICAL;
 use arrow::{
     array::{RecordBatch, RecordBatchOptions},
     compute::can_cast_types,
@@ -33,6 +37,9 @@ use std::{collections::HashMap, sync::Arc};
 
 /// Parts of a function's expanded expression. Functions that call functions could double it with each definition.
 const MAX_PARTS: usize = 4096;
+/// Parts of what a call becomes, its arguments included: more than anybody writes, and a few MiB of a stage's payload,
+/// which has room for 15. Calls in one another could double it each.
+const MAX_INLINED: usize = 1 << 16;
 
 /// Makes functions of CREATE FUNCTION.
 #[derive(Debug)]
@@ -61,6 +68,71 @@ struct Macro {
     /// Over the columns of `parameters`.
     body: Expr,
     parameters: DFSchemaRef,
+    size: Size,
+    /// How each parameter stands in the body.
+    uses: Vec<Use>,
+}
+
+/// What an expression takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Size {
+    parts: usize,
+    levels: usize,
+    /// Whether it has another value each time that it is computed.
+    varies: bool,
+}
+
+impl Size {
+    fn of(expr: &Expr) -> Result<Self> {
+        let mut size = Self::default();
+        let mut subqueries = Vec::new();
+        walk(expr, |level, expr| {
+            size.parts += 1;
+            size.levels = size.levels.max(level);
+            size.varies |= expr.is_volatile_node();
+            match expr {
+                Expr::ScalarSubquery(subquery) => subqueries.push(&subquery.subquery),
+                Expr::Exists(exists) => subqueries.push(&exists.subquery.subquery),
+                Expr::InSubquery(within) => subqueries.push(&within.subquery.subquery),
+                Expr::SetComparison(comparison) => subqueries.push(&comparison.subquery.subquery),
+                _ => {}
+            }
+        })?;
+        for plan in subqueries {
+            plan.apply_with_subqueries(|node| {
+                size.parts += 1;
+                node.apply_expressions(|expr| {
+                    expr.apply(|expr| {
+                        size.parts += 1;
+                        size.varies |= expr.is_volatile_node();
+                        Ok(TreeNodeRecursion::Continue)
+                    })
+                })
+            })?;
+        }
+        Ok(size)
+    }
+}
+
+/// How a parameter stands in a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Use {
+    times: usize,
+    /// The deepest level at which it stands.
+    level: usize,
+}
+
+/// Visits the parts of an expression, without recursion, each with its level from 1.
+fn walk<'e>(expr: &'e Expr, mut visit: impl FnMut(usize, &'e Expr)) -> Result<()> {
+    let mut open = vec![(1, expr)];
+    while let Some((level, expr)) = open.pop() {
+        visit(level, expr);
+        expr.apply_children(|child| {
+            open.push((level + 1, child));
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    Ok(())
 }
 
 fn parameter(place: usize) -> String {
@@ -93,7 +165,40 @@ impl Macro {
             false => params.behavior.unwrap_or(Volatility::Immutable),
         };
         let signature = Signature::user_defined(volatility);
-        Ok(Self { name, signature, defaults, returns, body, parameters })
+        let size = Size::of(&body)?;
+        let mut uses = vec![Use::default(); defaults.len()];
+        walk(&body, |level, expr| {
+            let place = expr.try_as_col().and_then(|column| parameters.maybe_index_of_column(column));
+            if let Some(parameter) = place.and_then(|place| uses.get_mut(place)) {
+                *parameter = Use { times: parameter.times + 1, level: parameter.level.max(level) };
+            }
+        })?;
+        Ok(Self { name, signature, defaults, returns, body, parameters, size, uses })
+    }
+
+    /// Refuses a call whose expression would be too large, or would compute twice what is different each time.
+    fn check_call(&self, args: &[Expr]) -> Result<()> {
+        let name = &self.name;
+        let Size { mut parts, mut levels, .. } = self.size;
+        for ((place, arg), used) in (1..).zip(args).zip(&self.uses) {
+            let size = Size::of(arg)?;
+            parts = parts.saturating_add(size.parts.saturating_mul(used.times));
+            levels = levels.max(used.level + size.levels);
+            if size.varies && used.times > 1 {
+                return plan_err!(
+                    "argument {place} of function {name} is different each time it is computed, and the function uses it {} \
+                     times; compute it in a subquery first, and give the function its column",
+                    used.times
+                );
+            }
+        }
+        if parts > MAX_INLINED || levels > MAX_LOGICAL {
+            return plan_err!(
+                "a call of function {name} stands for an expression that is too large: {parts} parts on {levels} levels, \
+                 where {MAX_INLINED} parts on {MAX_LOGICAL} levels can be; compute its arguments in a subquery first"
+            );
+        }
+        Ok(())
     }
 
     /// The arguments of a call, and the defaults of those that it leaves out.
@@ -174,6 +279,7 @@ impl ScalarUDFImpl for Macro {
 
     fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
         let args = self.complete(args)?;
+        self.check_call(&args)?;
         let inlined = self.body.clone().transform_up(|expr| match &expr {
             Expr::Column(column) => match self.parameters.index_of_column(column) {
                 Ok(place) => Ok(Transformed::yes(args[place].clone())),

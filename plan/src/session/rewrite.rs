@@ -2,7 +2,7 @@
 
 use crate::PlanError;
 use datafusion::sql::{
-    parser::Statement as Parsed,
+    parser::{CopyToSource, Statement as Parsed},
     sqlparser::{
         ast::{
             CreateFunction, CreateFunctionBody, Expr, OptimizerHint, Select, Statement, Value, VisitMut, VisitorMut,
@@ -21,13 +21,21 @@ pub(super) fn rewrite(statement: &mut Parsed) -> Result<(), PlanError> {
             if let Statement::CreateFunction(function) = inner.as_mut() {
                 name_parameters(function);
             }
-            match inner.visit(&mut Hints) {
-                ControlFlow::Break(error) => Err(error),
-                ControlFlow::Continue(()) => Ok(()),
-            }
+            take_hints(inner.as_mut())
         }
+        Parsed::CopyTo(copy) => match &mut copy.source {
+            CopyToSource::Query(query) => take_hints(query.as_mut()),
+            CopyToSource::Relation(_) => Ok(()),
+        },
         Parsed::Explain(explain) => rewrite(&mut explain.statement),
-        _ => Ok(()),
+        Parsed::CreateExternalTable(_) | Parsed::Reset(_) => Ok(()),
+    }
+}
+
+fn take_hints(tree: &mut impl VisitMut) -> Result<(), PlanError> {
+    match tree.visit(&mut Hints) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
     }
 }
 

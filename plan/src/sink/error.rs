@@ -35,6 +35,12 @@ pub enum WriteError {
         /// With what, and what was wrong.
         source: StoreError,
     },
+    /// It would have written more files than a driver can list.
+    #[error(
+        "it writes more than {} files; partition by fewer columns, or by columns with fewer values",
+        super::MAX_WRITE_FILES
+    )]
+    TooManyFiles,
     /// A task gave something else than a manifest.
     #[error("a task's account of what it wrote cannot be read: {0}; please report this with the statement")]
     Malformed(String),

@@ -1,15 +1,13 @@
 //! The operator that writes.
 
 use super::{Manifest, Spec, Writer, manifest, spec::StagingPlace, staging::StagingStore};
-use crate::exchange::conform;
+use crate::exchange::{conform, travelling};
 use arrow::{
     array::{Array, RecordBatch},
     datatypes::SchemaRef,
 };
 use datafusion::{
-    common::{
-        DataFusionError, Result, exec_datafusion_err, internal_datafusion_err, plan_err, tree_node::TreeNodeRecursion,
-    },
+    common::{Result, exec_datafusion_err, internal_datafusion_err, plan_err, tree_node::TreeNodeRecursion},
     datasource::sink::DataSinkExec,
     execution::{SendableRecordBatchStream, TaskContext},
     physical_expr::{EquivalenceProperties, PhysicalExpr},
@@ -17,7 +15,6 @@ use datafusion::{
         ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
         PlanProperties, ReplaceChildrenOptions,
         execution_plan::{Boundedness, EmissionType, SchedulingType},
-        metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet},
         stream::RecordBatchStreamAdapter,
     },
 };
@@ -38,7 +35,6 @@ pub(crate) struct SinkExec {
     /// The write's partition that is this operator's partition 0.
     first: usize,
     properties: Arc<PlanProperties>,
-    metrics: ExecutionPlanMetricsSet,
 }
 
 impl SinkExec {
@@ -62,8 +58,7 @@ impl SinkExec {
             Boundedness::Bounded,
         )
         .with_scheduling_type(SchedulingType::Cooperative);
-        let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Self { input, sink, writer, spec, first, properties: Arc::new(properties), metrics })
+        Ok(Self { input, sink, writer, spec, first, properties: Arc::new(properties) })
     }
 
     /// The same operator over only partition `partition` of its input.
@@ -135,17 +130,8 @@ impl SinkExec {
         let written = self.data_sink()?.sink().write_all(rows, &store.context(&context)).await;
         let count = written.map_err(|e| store.cause(e))?;
         let manifest = store.finish(count).map_err(travelling)?;
-        let counter = |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, partition);
-        counter("files_written").add(manifest.files.len());
-        counter("rows_written").add(usize::try_from(count).unwrap_or(usize::MAX));
-        counter("bytes_written").add(manifest.files.iter().map(|f| f.bytes as usize).sum());
         Ok(manifest)
     }
-}
-
-/// A failure on its way through DataFusion, where [`crate::failure_of`] finds it again.
-fn travelling(failure: hearth_core::messages::task::TaskFailure) -> DataFusionError {
-    DataFusionError::External(Box::new(failure))
 }
 
 /// Rows as the sink wants them: under its schema, without NULL where that cannot be written. DataFusion would write a
@@ -240,9 +226,5 @@ impl ExecutionPlan for SinkExec {
         let written = self.clone().write(rows, partition, context);
         let row = stream::once(async move { written.await?.to_batch() });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), row)))
-    }
-
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
     }
 }

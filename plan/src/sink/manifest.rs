@@ -12,6 +12,9 @@ use std::sync::{Arc, LazyLock};
 /// The most files of one task. A manifest of as many takes some MiB, and a folder is slow to list with more.
 pub(super) const MAX_FILES: usize = 10_000;
 
+/// The most files of one write: the driver lists them all, at some 200 bytes each.
+pub const MAX_WRITE_FILES: usize = 200_000;
+
 /// What a task wrote and nobody sees yet. Tags are never used again for another meaning.
 #[derive(Clone, PartialEq, Message)]
 pub struct Manifest {
@@ -48,6 +51,11 @@ impl Manifest {
     pub(super) fn to_batch(&self) -> datafusion::common::Result<RecordBatch> {
         let column: ArrayRef = Arc::new(BinaryArray::from_iter_values([self.encode_to_vec()]));
         Ok(RecordBatch::try_new(Arc::clone(&SCHEMA), vec![column])?)
+    }
+
+    /// How many files it lists.
+    pub const fn files(&self) -> usize {
+        self.files.len()
     }
 
     /// Those in the rows of a result.

@@ -24,9 +24,12 @@
 //! - A new folder, and a single file, appear by one rename, whole, or not at all. Of two writers of one name exactly one
 //!   succeeds.
 //! - Files that are added to a folder get names that no other write has. They appear one by one; when one cannot, those
-//!   before it are taken away again.
-//! - `_SUCCESS` is in a folder only when everything else is. Files, and the folders they lie in, are on the disk before it.
-//! - An attempt that fails or is dropped removes what it left; one that is killed leaves it to the driver.
+//!   before it are taken away again. So do the objects of a folder in an object store.
+//! - `_SUCCESS` is in a folder only when everything else is, and it is gone while files are added. Files, and the folders
+//!   they lie in, are on the disk before it.
+//! - An attempt that fails or is dropped removes what it left; one that is killed leaves it to the driver. In an object
+//!   store, uploads of an attempt that nobody knows of (killed, or done and not heard of) stay, unseen, until the store's
+//!   own rules remove them.
 //!
 //! The test to read first: `plan/tests/it/writes.rs`.
 
@@ -45,6 +48,6 @@ pub use commit::{BegunWrite, Write};
 pub use error::WriteError;
 pub(crate) use exec::SinkExec;
 pub(crate) use format::{Writer, check_partition_columns, sink_of};
-pub use manifest::Manifest;
+pub use manifest::{MAX_WRITE_FILES, Manifest};
 pub(crate) use spec::Spec;
 pub(crate) use target::{Kind, Place, Target};

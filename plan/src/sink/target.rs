@@ -125,6 +125,9 @@ impl Target {
 
 impl Place {
     fn of(url: &Url) -> Result<Self, String> {
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("in a URL, ? and # of a name are written %3F and %23".to_owned());
+        }
         match StoreUrl::of(url).map_err(|e| e.to_string())?.provider {
             Provider::Files => {
                 let path = url.to_file_path().map_err(|()| "it is no path of this machine".to_owned())?;
@@ -174,9 +177,17 @@ pub(super) fn obstacle(path: &Path, kind: Kind) -> Option<&'static str> {
 pub(super) fn temporary(path: &Path, kind: Kind) -> PathBuf {
     match kind {
         Kind::Append => path.join(TEMPORARY),
+        Kind::NewFolder if stands_apart(path) => path.join(TEMPORARY),
         // There is a last part, so there is one before it.
         Kind::File | Kind::NewFolder => path.parent().unwrap_or(path).join(TEMPORARY),
     }
+}
+
+/// Whether an empty folder is another file system's, or only the name of one elsewhere: no rename can put another in its place.
+fn stands_apart(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(own), Some(Ok(above))) = (path.symlink_metadata(), path.parent().map(Path::metadata)) else { return false };
+    own.is_symlink() || own.is_dir() && own.dev() != above.dev()
 }
 
 /// That of one write.
@@ -238,6 +249,7 @@ mod tests {
             ("https://h/x.csv", "read only"),
             ("ftp://h/x", "ftp:"),
             ("s3://b", "no name"),
+            ("s3://b/run#1/", "%23"),
         ] {
             let error = Target::parse(text, None).unwrap_err().to_string();
             assert!(error.contains(word), "{text}: {error}");

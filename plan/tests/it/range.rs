@@ -2,7 +2,7 @@
 
 use crate::harness::{env, graph, plain, query, rows, run, session_with, write_tables};
 use datafusion::prelude::SessionContext;
-use hearth_core::{Exchange, StageGraph, conf::RangeSort};
+use hearth_core::{Determinism, Exchange, StageGraph, conf::RangeSort};
 use hearth_plan::SqlSession;
 use std::path::Path;
 
@@ -86,6 +86,22 @@ async fn a_sort_by_ranges_has_its_stages() {
     // The sample reads its keys alone.
     let sample = explain.rsplit("stage 0: ").next().unwrap();
     assert!(sample.contains("projection=[amount@2 as key0, id@0 as key1]") && !sample.contains("note"), "{sample}");
+}
+
+/// Bounds of rows in another order are other bounds: what went by the old ones must not meet what goes by the new.
+#[tokio::test]
+async fn a_sample_of_rows_without_an_order_is_another_one_each_time() {
+    let dir = tempfile::tempdir().unwrap();
+    write_tables(dir.path()).await;
+    let session = session(dir.path(), 3, RangeSort::Always).await;
+    let level = async |sql: &str| {
+        let (stages, explain) = graph(&session, sql).await;
+        let sample = stages.stages.iter().find(|s| s.name.ends_with("sample"));
+        sample.unwrap_or_else(|| panic!("{explain}")).determinism
+    };
+    assert_eq!(level("select id from orders order by id").await, Determinism::Determinate);
+    let grouped = "select customer, count(*) as n from orders group by customer order by n, customer";
+    assert_eq!(level(grouped).await, Determinism::Indeterminate);
 }
 
 #[tokio::test]

@@ -66,6 +66,7 @@ impl Staging {
     pub(super) fn commit(mut self, files: Vec<StagedFile>) -> Result<(), WriteError> {
         match self.kind {
             Kind::File => self.commit_file(only(&files)?)?,
+            Kind::NewFolder if self.folder.starts_with(&self.target) => self.append(&files)?,
             Kind::NewFolder => self.commit_new(&files)?,
             Kind::Append => self.append(&files)?,
         }
@@ -79,7 +80,8 @@ impl Staging {
             io::ErrorKind::AlreadyExists => exists(path, FILE_EXISTS),
             _ => WriteError::io("write", path)(e),
         })?;
-        sync_parent(path)
+        sync_parent(path);
+        Ok(())
     }
 
     /// Everything is put together out of sight, and one rename shows it.
@@ -98,12 +100,15 @@ impl Staging {
             io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => exists(path, FOLDER_EXISTS),
             _ => WriteError::io("write", path)(e),
         })?;
-        sync_parent(path)
+        sync_parent(path);
+        Ok(())
     }
 
     fn append(&self, files: &[StagedFile]) -> Result<(), WriteError> {
         let mut folders = Folders::default();
         folders.touched.insert(self.target.clone());
+        // While files are added it would vouch for a part of them.
+        let marked = fs::remove_file(self.target.join(SUCCESS)).is_ok();
         let mut placed = Vec::with_capacity(files.len());
         let mut place_all = || {
             for file in files {
@@ -118,6 +123,9 @@ impl Staging {
             // Readers may have seen them by now; none of them will from here on.
             placed.iter().for_each(|path| warn("take back", path, fs::remove_file(path)));
             folders.remove_empty();
+            if marked && let Err(e) = mark(&self.target) {
+                tracing::warn!("{e}");
+            }
         }
         done
     }
@@ -135,8 +143,15 @@ impl Staging {
     /// Removes what is left of it in the staging folder, and, if it was not committed, the folders made for it.
     fn clear(&self) {
         // Under another name first: tasks that still run find nothing to write into.
-        let gone = self.folder.with_extension("gone");
+        let mut gone = self.folder.with_extension("gone");
         let mut done = fs::rename(&self.folder, &gone);
+        if let Err(e) = &done
+            && e.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("cannot rename {}: {e}", self.folder.display());
+            gone.clone_from(&self.folder);
+            done = Ok(());
+        }
         for _ in 0..TRIES {
             if done.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
                 break;
@@ -205,8 +220,11 @@ fn mark(folder: &Path) -> Result<(), WriteError> {
     File::create(&path).and_then(|file| file.sync_all()).map_err(WriteError::io("write", &path))
 }
 
-fn sync_parent(path: &Path) -> Result<(), WriteError> {
-    path.parent().map_or(Ok(()), |parent| sync_dir(parent).map_err(WriteError::io("write", parent)))
+/// The name is there by now, whatever this gives.
+fn sync_parent(path: &Path) {
+    if let Some(parent) = path.parent() {
+        warn("make the names last in", parent, sync_dir(parent));
+    }
 }
 
 /// Renames to a name that nothing has.
@@ -215,7 +233,9 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
         // Network file systems often have no such rename; links they have.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
             fs::hard_link(from, to)?;
-            fs::remove_file(from)
+            // Else it goes with its folder.
+            let _ = fs::remove_file(from);
+            Ok(())
         }
         done => Ok(done?),
     }
@@ -368,5 +388,33 @@ mod tests {
         let error = begun.commit(files).unwrap_err().to_string();
         assert!(error.contains("t/part-2") && error.contains("No such file"), "{error}");
         assert_eq!(fixture.all(), ["t/", "t/old"]);
+    }
+
+    /// No rename can put a folder in the place of a link, or of a mount point.
+    #[test]
+    fn an_empty_folder_that_is_elsewhere_is_filled() {
+        let fixture = Fixture::new();
+        fs::create_dir(fixture.dir.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", fixture.dir.path().join("out")).unwrap();
+        let begun = fixture.begin("out", Kind::NewFolder, "w").unwrap();
+        let files = leave(&begun, &["k=1/part-0"]);
+        begun.commit(files).unwrap();
+        let inside = ["out/", "out/_SUCCESS", "out/k=1/", "out/k=1/part-0"];
+        let all = fixture.all();
+        assert!(inside.iter().all(|f| all.contains(&(*f).to_owned())), "{all:?}");
+        assert!(fixture.dir.path().join("out").is_symlink());
+    }
+
+    #[test]
+    fn the_mark_vouches_for_no_append_that_is_under_way() {
+        let fixture = Fixture::new();
+        let begun = fixture.begin("t", Kind::NewFolder, "w1").unwrap();
+        let files = leave(&begun, &["part-0-w1"]);
+        begun.commit(files).unwrap();
+        let begun = fixture.begin("t", Kind::Append, "w2").unwrap();
+        let mut files = leave(&begun, &["part-0-w2", "part-1-w2"]);
+        files[1].staged = "nowhere/0".into();
+        begun.commit(files).unwrap_err();
+        assert_eq!(fixture.all(), ["t/", "t/_SUCCESS", "t/part-0-w1"]);
     }
 }

@@ -41,11 +41,6 @@ impl Write {
         self
     }
 
-    /// Where it goes, for people.
-    pub fn target(&self) -> String {
-        self.target.place.to_string()
-    }
-
     /// Makes what its tasks write into. To be called on a tokio runtime, before they start.
     pub async fn begin(self) -> Result<BegunWrite, WriteError> {
         let Self { target, write, stores, then } = self;
@@ -109,6 +104,11 @@ impl BegunWrite {
             }
         }
         Ok(rows)
+    }
+
+    /// Whether only manifests tell what there is to undo.
+    pub const fn is_undone_by_manifests(&self) -> bool {
+        matches!(self.staged, Staged::Objects(_))
     }
 
     /// Removes everything of it, as far as it is known: `manifests` are those that there were before it failed.

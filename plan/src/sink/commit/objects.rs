@@ -84,6 +84,13 @@ impl Uploads {
             self.undo(files).await;
             return Err(error);
         }
+        let mark = self.path.clone().join(SUCCESS);
+        // While objects are added it would vouch for a part of them.
+        let marked = self.kind == Kind::Append && self.store.head(&mark).await.is_ok();
+        if marked && let Err(error) = self.store.delete(&mark).await {
+            self.undo(files).await;
+            return Err(self.failed("take the mark away from", &error));
+        }
         let complete = async |file: StagedFile| {
             let parts = file.parts.iter().map(|id| PartId { content_id: id.clone() }).collect();
             match self.parts.complete_multipart(&self.at(&file), &file.staged, parts).await {
@@ -103,12 +110,22 @@ impl Uploads {
             }
         }
         if failure.is_none() && self.kind != Kind::File {
-            let mark = self.path.clone().join(SUCCESS);
             failure = self.store.put(&mark, PutPayload::new()).await.err();
         }
         let Some(error) = failure else { return Ok(()) };
+        if let (Kind::File, [file]) = (self.kind, &open[..])
+            && self.store.head(&self.path).await.is_ok_and(|there| there.size == file.bytes)
+        {
+            // It was completed, and only the answer was lost.
+            return Ok(());
+        }
+        // For the same reason those that could not be completed may be there as well.
+        done.extend(open.iter().cloned());
         self.undo(open).await;
         self.delete(&done).await;
+        if marked && let Err(e) = self.store.put(&mark, PutPayload::new()).await {
+            tracing::warn!("{mark} cannot be put back: {e}");
+        }
         Err(self.failed("write", &error))
     }
 
