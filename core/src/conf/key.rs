@@ -59,6 +59,8 @@ pub struct Entry {
     pub doc: &'static str,
     /// Who reads it.
     pub reader: Reader,
+    /// Whether it is read anew for each statement, so that `SET` can change it in a session that runs.
+    pub per_statement: bool,
     /// Says what is expected when a value is none.
     pub(super) check: fn(&str) -> Result<(), String>,
 }

@@ -12,9 +12,14 @@ use super::{
 };
 use std::{path::PathBuf, time::Duration};
 
-/// Each entry is `CONSTANT: Type = "name", "default", how its values are read;`. A default of "" is unset.
+/// Each entry is `CONSTANT: Type = "name", "default", how its values are read;`. A default of "" is unset. What is read anew
+/// for each statement says `, per_statement` at its end.
 macro_rules! keys {
-    ($($reader:ident { $($(#[doc = $doc:literal])+ $key:ident: $ty:ty = $name:literal, $default:literal, $parse:expr;)+ })+) => {
+    (@when) => { false };
+    (@when per_statement) => { true };
+    ($($reader:ident { $(
+        $(#[doc = $doc:literal])+ $key:ident: $ty:ty = $name:literal, $default:literal, $parse:expr $(, $when:ident)?;
+    )+ })+) => {
         $($(
             $(#[doc = $doc])+
             #[doc = ""]
@@ -27,6 +32,7 @@ macro_rules! keys {
             default: $default,
             doc: concat!($($doc),+),
             reader: Reader::$reader,
+            per_statement: keys!(@when $($when)?),
             check: |text| $key.parse(text).map(drop),
         }),+),+];
     };
@@ -53,19 +59,19 @@ keys! {
         EXECUTOR_INSTANCES: Option<u32> = "spark.executor.instances", "", |t| optional(t, count::<1, ANY>);
         /// Tasks of a stage that reads a shuffle; `auto` is one for each core that the application may use, and more where
         /// statistics say that what a join builds would not fit into a task's memory.
-        SQL_SHUFFLE_PARTITIONS: ShufflePartitions = "spark.sql.shuffle.partitions", "auto", shuffle_partitions;
+        SQL_SHUFFLE_PARTITIONS: ShufflePartitions = "spark.sql.shuffle.partitions", "auto", shuffle_partitions, per_statement;
         /// Whether a query is one task with as many threads as there are slots, where all slots are in one executor
         /// (`local[N]`): `auto`, or `never`, which cuts it into stages as on a cluster.
-        SQL_FUSE: Fuse = "hearth.sql.fuse", "auto", fuse;
+        SQL_FUSE: Fuse = "hearth.sql.fuse", "auto", fuse, per_statement;
         /// The largest side of a join, by estimate, of which every task gets a copy instead of both sides being shuffled; -1 is
         /// never.
-        SQL_AUTO_BROADCAST_JOIN_THRESHOLD: Option<u64> = "spark.sql.autoBroadcastJoinThreshold", "10m", bytes_or_off;
+        SQL_AUTO_BROADCAST_JOIN_THRESHOLD: Option<u64> = "spark.sql.autoBroadcastJoinThreshold", "10m", bytes_or_off, per_statement;
         /// Bytes of files that one task reads at most.
-        SQL_FILES_MAX_PARTITION_BYTES: u64 = "spark.sql.files.maxPartitionBytes", "128m", bytes_in_bytes;
+        SQL_FILES_MAX_PARTITION_BYTES: u64 = "spark.sql.files.maxPartitionBytes", "128m", bytes_in_bytes, per_statement;
         /// What opening a file costs, in bytes that could be read meanwhile.
-        SQL_FILES_OPEN_COST: u64 = "spark.sql.files.openCostInBytes", "4m", bytes_in_bytes;
+        SQL_FILES_OPEN_COST: u64 = "spark.sql.files.openCostInBytes", "4m", bytes_in_bytes, per_statement;
         /// Rows of one batch inside a task.
-        SQL_BATCH_SIZE: u32 = "hearth.sql.batchSize", "8192", count::<1, { 1 << 20 }>;
+        SQL_BATCH_SIZE: u32 = "hearth.sql.batchSize", "8192", count::<1, { 1 << 20 }>, per_statement;
         /// The directory in which `CREATE TABLE` puts tables; executors must see it under the same path. Unset, tables lie in
         /// a directory that goes with the application.
         SQL_WAREHOUSE_DIR: Option<PathBuf> = "spark.sql.warehouse.dir", "", |t| optional(t, directory);
@@ -95,7 +101,7 @@ keys! {
         GCS_NULL_AUTH: bool = "spark.hadoop.fs.gs.auth.null.enable", "false", boolean;
         /// Whether an ORDER BY without LIMIT sorts by ranges of its keys, each in a task of its own, instead of merging in one
         /// task: `always`, `never`, or `auto`, which is when the rows are estimated at 64 MiB or more.
-        SQL_RANGE_SORT: RangeSort = "hearth.sql.rangeSort", "auto", range_sort;
+        SQL_RANGE_SORT: RangeSort = "hearth.sql.rangeSort", "auto", range_sort, per_statement;
         /// Failures of one task that end its job.
         TASK_MAX_FAILURES: u32 = "spark.task.maxFailures", "4", count::<1, ANY>;
         /// Attempts of one stage in a row that may fail to fetch their input before the job ends.
@@ -198,6 +204,15 @@ mod tests {
         let names: BTreeSet<_> = all().map(|entry| entry.name).collect();
         assert_eq!(names.len(), ALL.len());
         assert!(names.iter().all(|name| name.starts_with("spark.") || name.starts_with("hearth.")));
+    }
+
+    /// What says how statements are planned may change between them; what says where things are may not.
+    #[test]
+    fn keys_of_planning_are_read_for_each_statement() {
+        let of_sql = |entry: &&Entry| entry.name.starts_with("spark.sql.") || entry.name.starts_with("hearth.sql.");
+        let fixed: Vec<_> = all().filter(of_sql).filter(|entry| !entry.per_statement).map(|entry| entry.name).collect();
+        assert_eq!(fixed, ["spark.sql.warehouse.dir"]);
+        assert!(all().filter(|entry| entry.per_statement).all(|entry| of_sql(&entry)));
     }
 
     #[test]
