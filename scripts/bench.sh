@@ -8,6 +8,21 @@
 #                                      engines. Exits with 1 if a row is wrong; --help has the flags.
 # ./scripts/bench.sh results [--gib N]    a large result through one client; see bench/results.sh.
 set -euo pipefail
+
+# A folder of the caller's begins where the caller is.
+absolute() { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
+args=()
+before=
+for arg in "$@"; do
+    case $before,$arg in
+        --out,*) arg=$(absolute "$arg") ;;
+        *,--out=*) arg=--out=$(absolute "${arg#--out=}") ;;
+    esac
+    args+=("$arg")
+    before=$arg
+done
+set -- "${args[@]}"
+
 cd "$(dirname "$0")/.."
 [ "${1:-}" != results ] || exec ./scripts/bench/results.sh "${@:2}"
 . scripts/lib.sh
@@ -38,9 +53,9 @@ runs=${2:-21}
 cargo build --quiet --release --bin hearth
 hearth=$(cd "${CARGO_TARGET_DIR:-target}/release" && pwd)/hearth
 
-start_cluster
 trap stop_cluster EXIT
 trap 'exit 130' INT TERM
+start_cluster
 daemons=("${pids[@]}")
 
 # Prints "KIND KIB" for each daemon that this script started and each child of one.

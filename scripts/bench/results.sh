@@ -21,9 +21,9 @@ fi
 cargo build --quiet --release --bin hearth
 hearth=$(cd "${CARGO_TARGET_DIR:-target}/release" && pwd)/hearth
 
-start_cluster
 trap stop_cluster EXIT
 trap 'exit 130' INT TERM
+start_cluster
 
 # The table at scale 1 is about 0.72 GiB of CSV.
 scale=$(((gib * 100 + 71) / 72))
