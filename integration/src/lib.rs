@@ -6,6 +6,8 @@ pub mod compare;
 pub mod corpus;
 #[cfg(feature = "sql")]
 pub mod engine;
+#[cfg(feature = "sql")]
+pub mod program;
 pub mod real;
 pub mod sim;
 #[cfg(feature = "sql")]

@@ -1,9 +1,11 @@
 //! The benchmark as its users run it: real processes, on little data.
 
-use serde_json::Value;
+use hearth_integration::real::{Process, eventually, signal};
+use rustix::process::Signal;
+use serde_json::{Value, json};
 use std::{
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 /// Runs `bench tpch` with a cache of its own.
@@ -23,12 +25,16 @@ fn times_are_measured_and_rows_compared() {
     let out = dir.path().join("out");
     let args =
         ["--queries", "1,6", "--runs", "2", "--master", "local[2]", "--cluster", "2x1", "--executor-memory", "1g"];
-    let run = bench(dir.path(), &[&args[..], &["--out", &out.to_string_lossy()]].concat());
+    let more = ["--warm", "1", "--conf", "spark.sql.shuffle.partitions=3", "--out", &out.to_string_lossy()];
+    let run = bench(dir.path(), &[&args[..], &more].concat());
     assert!(run.status.success(), "{}\n{}", text(&run.stdout), text(&run.stderr));
     let table = text(&run.stdout);
     assert!(table.contains("hearth 2x1 over datafusion:"), "{table}");
     let report: Value = serde_json::from_slice(&std::fs::read(out.join("tpch.json")).unwrap()).unwrap();
     assert_eq!(report["good"], true);
+    assert_eq!((&report["warm"], &report["conf"]), (&1.into(), &json!({"spark.sql.shuffle.partitions": "3"})));
+    assert!(table.contains("after 1 untimed pass over all queries"), "{table}");
+    assert!(table.contains("Hearth with spark.sql.shuffle.partitions=3"), "{table}");
     let engines: Vec<_> = report["engines"].as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap()).collect();
     assert_eq!(engines, ["datafusion", "hearth local[2]", "hearth 2x1"]);
     for engine in report["engines"].as_array().unwrap() {
@@ -86,6 +92,29 @@ fn a_query_that_hearth_cannot_answer_fails_the_run() {
     assert!(text(&run.stdout).contains("hearth local[2] failed on q01"), "{}", text(&run.stdout));
 }
 
+/// However a run ends, its cluster ends with it.
+#[test]
+fn nothing_is_left_of_a_run_that_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    for (asked, code) in [(Signal::HUP, Some(129)), (Signal::TERM, Some(143)), (Signal::KILL, None)] {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_bench"))
+            .args(["tpch", "--scale", "0.01", "--cluster", "1x1", "--executor-memory", "1g", "--runs", "1000"])
+            .env("XDG_CACHE_HOME", dir.path())
+            .env("TMPDIR", dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the benchmark starts");
+        eventually("an executor runs", || {
+            Process::below(dir.path()).iter().any(|p| p.command.contains(" executor")).then_some(())
+        });
+        signal(run.id(), asked);
+        assert_eq!(run.wait().unwrap().code(), code);
+        eventually("nothing of its cluster is left", || Process::below(dir.path()).is_empty().then_some(()));
+    }
+}
+
 #[test]
 fn what_cannot_be_measured_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -96,6 +125,9 @@ fn what_cannot_be_measured_is_refused() {
         "{}",
         text(&different.stderr)
     );
+    let otherwise = bench(dir.path(), &["--master", "local[2]", "--conf", "spark.master=local[8]"]);
+    assert_eq!(otherwise.status.code(), Some(2));
+    assert!(text(&otherwise.stderr).contains("spark.master is set by the run"), "{}", text(&otherwise.stderr));
     let nobody = bench(dir.path(), &["--master", "hearth://127.0.0.1:1"]);
     assert_eq!(nobody.status.code(), Some(1));
     assert!(text(&nobody.stderr).contains("no master answers"), "{}", text(&nobody.stderr));

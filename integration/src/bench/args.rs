@@ -31,6 +31,9 @@ pub(crate) struct Tpch {
     /// Timed runs of each query, after one that is not timed.
     #[arg(long, value_name = "R", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) runs: u32,
+    /// Passes over all queries before anything is timed, for engines that compile what runs often.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100), conflicts_with_all = ["check", "profile"])]
+    pub(crate) warm: u32,
     /// Only these queries.
     #[arg(long, value_name = "1,3,…", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=22))]
     pub(crate) queries: Vec<u32>,
@@ -47,7 +50,7 @@ pub(crate) struct Tpch {
     /// Print where the time of this query goes, on each master and on plain DataFusion.
     #[arg(long, value_name = "QUERY", value_parser = clap::value_parser!(u32).range(1..=22), conflicts_with_all = ["queries", "peers", "runs", "out"])]
     pub(crate) profile: Option<u32>,
-    /// A setting of Hearth, such as spark.sql.shuffle.partitions=4. May be repeated.
+    /// A setting of Hearth, such as spark.sql.shuffle.partitions=4; not one that the run sets itself. May be repeated.
     #[arg(long = "conf", value_name = "KEY=VALUE", value_parser = pair)]
     pub(crate) conf: Vec<(String, String)>,
     /// Seconds after which a query is given up, and its engine ended.
@@ -90,10 +93,24 @@ fn memory_mib(text: &str) -> Result<u64, String> {
     if mib < 64 { Err(format!("{text:?} is less than 64m")) } else { Ok(mib) }
 }
 
+/// What the run sets, and says of itself, and how else to ask for it.
+const OWN: [(&str, &str); 6] = [
+    ("spark.master", "give --master or --cluster"),
+    ("spark.app.name", "it is always bench"),
+    ("spark.local.dir", "set TMPDIR"),
+    ("spark.executor.memory", "give --executor-memory"),
+    ("spark.executor.cores", "--master and --cluster say how many cores there are"),
+    ("spark.cores.max", "--master and --cluster say how many cores there are"),
+];
+
 fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
-        _ => Err(format!("{text:?} is not KEY=VALUE")),
+    let (key, value) = match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => (key.trim(), value.trim()),
+        _ => return Err(format!("{text:?} is not KEY=VALUE")),
+    };
+    match OWN.iter().find(|own| own.0 == key) {
+        Some((_, instead)) => Err(format!("{key} is set by the run, whose table tells it; {instead}")),
+        None => Ok((key.to_owned(), value.to_owned())),
     }
 }
 
@@ -112,6 +129,15 @@ mod tests {
         for bad in ["", "2", "x", "0x1", "2x0", "2x1x1", "65x1", "-1x1"] {
             bad.parse::<Shape>().unwrap_err();
         }
+    }
+
+    #[test]
+    fn what_the_table_claims_cannot_be_set_otherwise() {
+        assert_eq!(pair("a.b = c=d"), Ok(("a.b".into(), "c=d".into())));
+        for text in ["spark.master=local[8]", " spark.executor.memory = 9g", "spark.cores.max=1"] {
+            assert!(pair(text).unwrap_err().contains("is set by the run"), "{text}");
+        }
+        pair("novalue").unwrap_err();
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::{
     args::Shape,
     failure::{Doing, Failure},
-    hearth_binary,
+    guard, hearth_binary,
     process::Process,
 };
 use std::{fs, path::Path, time::Duration};
@@ -19,6 +19,8 @@ pub(crate) struct Cluster {
     pub(crate) url: String,
     master: Process,
     workers: Vec<Process>,
+    /// Ends them when this process cannot; goes last.
+    guard: Process,
 }
 
 impl Cluster {
@@ -31,9 +33,13 @@ impl Cluster {
             command.args(args);
             Process::start(command, &dir.join(format!("{name}.log")))
         };
+        let mut command = Command::new(std::env::current_exe().doing("this program's own path")?);
+        command.arg("guard");
+        let mut guard = Process::start(command, &dir.join("guard.log"))?;
         let state = dir.join("state");
         let mut master =
             start("master", &["master", "--port", "0", "--webui-port", "0", "--state-dir", &state.to_string_lossy()])?;
+        guard.say(&master.pid().to_string()).await?;
         let url = master.line_after("master ", READY).await.doing("the master")?;
         let mut workers = Vec::new();
         for place in 0..shape.workers {
@@ -41,10 +47,11 @@ impl Cluster {
             let (cores, memory, work) = (shape.cores.to_string(), format!("{memory_mib}m"), dir.join(&name));
             let args = ["worker", &url, "--cores", &cores, "--memory", &memory, "--work-dir", &work.to_string_lossy()];
             let mut worker = start(&name, &args)?;
+            guard.say(&worker.pid().to_string()).await?;
             worker.line_after("registered", READY).await.doing(&name)?;
             workers.push(worker);
         }
-        Ok(Self { url, master, workers })
+        Ok(Self { url, master, workers, guard })
     }
 
     /// The ids of its daemons.
@@ -53,10 +60,13 @@ impl Cluster {
     }
 
     /// Ends the workers, so that they can say goodbye, then the master.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         for worker in self.workers {
             worker.terminate().await;
         }
         self.master.terminate().await;
+        // Nobody is left who would have to be ended.
+        let _ = self.guard.say(guard::OVER).await;
+        self.guard.end().await;
     }
 }

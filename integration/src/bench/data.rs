@@ -12,8 +12,9 @@ use datafusion::parquet::{arrow::ArrowWriter, basic::Compression, file::properti
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
+    time::Duration,
 };
 use tpchgen::generators::{
     CustomerGenerator, LineItemGenerator, NationGenerator, OrderGenerator, PartGenerator, PartSuppGenerator,
@@ -37,8 +38,15 @@ pub(crate) fn cache() -> Result<PathBuf, Failure> {
     Ok(base.join("hearth-bench"))
 }
 
-/// The files of all tables at this scale, made if they are not there.
-pub(crate) fn tables(cache: &Path, scale: f64) -> Result<Vec<PathBuf>, Failure> {
+/// What a folder is called in which tables are being made, and the file in it that is locked meanwhile.
+const MAKING: &str = ".making-";
+const LOCK: &str = "lock";
+/// A folder this young may not be locked yet by the program that makes it.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// The files of all tables at this scale, made if they are not there. Stops between two batches of rows, and leaves nothing,
+/// once `stop` is set.
+pub(crate) fn tables(cache: &Path, scale: f64, stop: &AtomicBool) -> Result<Vec<PathBuf>, Failure> {
     let dir = cache.join("tpch").join(format!("sf{scale}"));
     let files = |dir: &Path| TABLES.iter().map(|table| dir.join(format!("{table}.parquet"))).collect();
     if dir.exists() {
@@ -46,15 +54,19 @@ pub(crate) fn tables(cache: &Path, scale: f64) -> Result<Vec<PathBuf>, Failure> 
     }
     let parent = dir.parent().unwrap_or(cache);
     fs::create_dir_all(parent).doing(parent.display())?;
+    sweep(parent);
     say::remark(&format!("making the tables at scale {scale} in {}", dir.display()));
     // Renamed when all are there: half a table is never taken for one. Removed when something fails.
-    let temporary = tempfile::Builder::new().prefix(".making-").tempdir_in(parent).doing(parent.display())?;
+    let temporary = tempfile::Builder::new().prefix(MAKING).tempdir_in(parent).doing(parent.display())?;
+    let lock = temporary.path().join(LOCK);
+    let held = File::create(&lock).doing(lock.display())?;
+    held.lock().doing(lock.display())?;
     let threads = thread::available_parallelism().map_or(1, usize::from).min(TABLES.len());
     let next = AtomicUsize::new(0);
     let one_after_another = || -> Result<(), Failure> {
         while let Some(&table) = TABLES.get(next.fetch_add(1, Ordering::Relaxed)) {
             let path = temporary.path().join(format!("{table}.parquet"));
-            write(table, scale, &path).doing(path.display())?;
+            write(table, scale, &path, stop).doing(path.display())?;
         }
         Ok(())
     };
@@ -65,6 +77,7 @@ pub(crate) fn tables(cache: &Path, scale: f64) -> Result<Vec<PathBuf>, Failure> 
     for worker in done {
         worker.map_err(|_| Failure::new("the generator panicked"))??;
     }
+    fs::remove_file(&lock).doing(lock.display())?;
     match fs::rename(temporary.path(), &dir) {
         // What was a temporary directory must not be removed any more.
         Ok(()) => drop(temporary.keep()),
@@ -75,24 +88,42 @@ pub(crate) fn tables(cache: &Path, scale: f64) -> Result<Vec<PathBuf>, Failure> 
     Ok(files(&dir))
 }
 
-fn write(table: &str, scale: f64, path: &Path) -> Result<(), Failure> {
+/// Removes what killed runs left half made. What cannot be looked at or removed is somebody else's.
+fn sweep(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if !entry.file_name().to_string_lossy().starts_with(MAKING) {
+            continue;
+        }
+        let abandoned = match File::open(path.join(LOCK)) {
+            Ok(lock) => lock.try_lock().is_ok(),
+            // Its maker has not locked it yet, or ended before it could.
+            Err(_) => entry
+                .metadata()
+                .and_then(|about| about.modified())
+                .is_ok_and(|made| made.elapsed().is_ok_and(|age| age > SETTLED)),
+        };
+        if abandoned && let Err(error) = fs::remove_dir_all(&path) {
+            say::remark(&format!("{}, which an earlier run left, cannot be removed: {error}", path.display()));
+        }
+    }
+}
+
+fn write(table: &str, scale: f64, path: &Path, stop: &AtomicBool) -> Result<(), Failure> {
+    macro_rules! rows {
+        ($arrow:ident, $generator:expr) => {
+            write_rows(path, $arrow::schema_ref(), $arrow::new($generator), stop)
+        };
+    }
     match table {
-        "lineitem" => {
-            write_rows(path, LineItemArrow::schema_ref(), LineItemArrow::new(LineItemGenerator::new(scale, 1, 1)))
-        }
-        "orders" => write_rows(path, OrderArrow::schema_ref(), OrderArrow::new(OrderGenerator::new(scale, 1, 1))),
-        "partsupp" => {
-            write_rows(path, PartSuppArrow::schema_ref(), PartSuppArrow::new(PartSuppGenerator::new(scale, 1, 1)))
-        }
-        "part" => write_rows(path, PartArrow::schema_ref(), PartArrow::new(PartGenerator::new(scale, 1, 1))),
-        "customer" => {
-            write_rows(path, CustomerArrow::schema_ref(), CustomerArrow::new(CustomerGenerator::new(scale, 1, 1)))
-        }
-        "supplier" => {
-            write_rows(path, SupplierArrow::schema_ref(), SupplierArrow::new(SupplierGenerator::new(scale, 1, 1)))
-        }
-        "nation" => write_rows(path, NationArrow::schema_ref(), NationArrow::new(NationGenerator::default())),
-        "region" => write_rows(path, RegionArrow::schema_ref(), RegionArrow::new(RegionGenerator::default())),
+        "lineitem" => rows!(LineItemArrow, LineItemGenerator::new(scale, 1, 1)),
+        "orders" => rows!(OrderArrow, OrderGenerator::new(scale, 1, 1)),
+        "partsupp" => rows!(PartSuppArrow, PartSuppGenerator::new(scale, 1, 1)),
+        "part" => rows!(PartArrow, PartGenerator::new(scale, 1, 1)),
+        "customer" => rows!(CustomerArrow, CustomerGenerator::new(scale, 1, 1)),
+        "supplier" => rows!(SupplierArrow, SupplierGenerator::new(scale, 1, 1)),
+        "nation" => rows!(NationArrow, NationGenerator::default()),
+        "region" => rows!(RegionArrow, RegionGenerator::default()),
         other => Err(Failure::new(format!("TPC-H has no table {other}"))),
     }
 }
@@ -101,6 +132,7 @@ fn write_rows(
     path: &Path,
     schema: SchemaRef,
     batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
+    stop: &AtomicBool,
 ) -> Result<(), Failure> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
@@ -109,6 +141,9 @@ fn write_rows(
     let file = File::create(path).doing("create")?;
     let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).doing("begin")?;
     for batch in batches {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Failure::new("interrupted"));
+        }
         writer.write(&batch.doing("generate")?).doing("write")?;
     }
     writer.close().doing("finish").map(drop)
@@ -120,9 +155,27 @@ mod tests {
     use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
 
     #[test]
+    fn what_is_broken_off_leaves_nothing_and_what_a_killed_run_left_goes() {
+        let cache = tempfile::tempdir().unwrap();
+        let parent = cache.path().join("tpch");
+        let (left, used) = (parent.join(".making-left"), parent.join(".making-used"));
+        for dir in [&left, &used] {
+            fs::create_dir_all(dir).unwrap();
+            File::create(dir.join(LOCK)).unwrap();
+        }
+        let held = File::open(used.join(LOCK)).unwrap();
+        held.lock().unwrap();
+        let failure = tables(cache.path(), 0.001, &AtomicBool::new(true)).unwrap_err();
+        assert!(failure.to_string().ends_with("interrupted"), "{failure}");
+        let names = fs::read_dir(&parent).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+        assert_eq!(names, [used]);
+    }
+
+    #[test]
     fn tables_are_made_once_and_whole() {
         let cache = tempfile::tempdir().unwrap();
-        let files = tables(cache.path(), 0.001).unwrap();
+        let go_on = AtomicBool::new(false);
+        let files = tables(cache.path(), 0.001, &go_on).unwrap();
         let rows = |path: &Path| {
             let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
             reader.metadata().file_metadata().num_rows()
@@ -135,7 +188,7 @@ mod tests {
         }
         assert!((3000..9000).contains(&rows(&files[0])), "an order has one to seven lines");
         let made = fs::metadata(&files[0]).unwrap().modified().unwrap();
-        assert_eq!(tables(cache.path(), 0.001).unwrap(), files);
+        assert_eq!(tables(cache.path(), 0.001, &go_on).unwrap(), files);
         assert_eq!(fs::metadata(&files[0]).unwrap().modified().unwrap(), made);
         let left = fs::read_dir(cache.path().join("tpch")).unwrap().count();
         assert_eq!(left, 1, "nothing temporary is left");

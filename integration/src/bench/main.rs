@@ -15,7 +15,8 @@
 //!   processes, nor registering tables, nor writing rows down for the comparison are.
 //! - A wrong row fails the run, whoever gave it. So does a query that Hearth or plain DataFusion cannot answer; a peer that
 //!   cannot is shown.
-//! - A query is waited for so long and no longer (`--timeout`); every child is ended by its id, whichever way the run ends.
+//! - A query is waited for so long and no longer (`--timeout`); every child is ended by its id, whichever way the run ends;
+//!   when it is killed, what it started notices by itself, or by `guard.rs`.
 //!
 //! Read first: `measure.rs`.
 
@@ -24,6 +25,7 @@ mod cluster;
 mod data;
 mod engine;
 mod failure;
+mod guard;
 mod judge;
 mod machine;
 mod measure;
@@ -39,7 +41,8 @@ mod tpch;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
-use std::{ffi::OsString, os::unix::process::CommandExt, path::PathBuf, process::ExitCode};
+use hearth_integration::program;
+use std::{path::PathBuf, process::ExitCode};
 
 // What `hearth` has, so that both sides of the comparison allocate alike.
 #[global_allocator]
@@ -60,17 +63,19 @@ enum Command {
     /// Run one engine of this binary (started by it).
     #[command(hide = true)]
     Serve,
+    /// End daemons whose run was killed (started by it).
+    #[command(hide = true)]
+    Guard,
 }
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
-    // A cluster of one's own starts its children from the program that it is part of. Here that is this one.
-    if let Some(command) = arguments.next().filter(|first| first == "executor" || first == "blocks") {
-        return become_hearth(command, arguments);
+    if let Some(code) = program::become_hearth() {
+        return code;
     }
     let done = match Cli::parse().command {
         Command::Tpch(args) => tpch::run(&args),
         Command::Serve => serve::run(),
+        Command::Guard => return guard::run(),
     };
     match done {
         Ok(code) => code,
@@ -81,34 +86,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Becomes the `hearth` that was built beside this program, with these arguments.
-fn become_hearth(command: OsString, arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let failure = match hearth_binary() {
-        Ok(hearth) => {
-            let error = std::process::Command::new(&hearth).arg(command).args(arguments).exec();
-            Failure::new(format!("{}: {error}", hearth.display()))
-        }
-        Err(failure) => failure,
-    };
-    say::remark(&format!("bench: {failure}"));
-    ExitCode::FAILURE
-}
-
-/// The binary that is measured: `HEARTH_BIN`, or the one that was built beside this program.
+/// The binary that is measured.
 fn hearth_binary() -> Result<PathBuf, Failure> {
-    if let Some(path) = std::env::var_os("HEARTH_BIN") {
-        return Ok(path.into());
-    }
-    let own =
-        std::env::current_exe().map_err(|e| Failure::new(format!("this program's own path is not known: {e}")))?;
-    let beside = own.with_file_name("hearth");
-    match beside.exists() {
-        true => Ok(beside),
-        false => Err(Failure::new(format!(
-            "{} is missing: build it with the same profile, or name one in HEARTH_BIN",
-            beside.display()
-        ))),
-    }
+    program::hearth_binary().map_err(Failure::new)
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ use std::{fs, path::Path};
 /// How often a query is run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Runs {
+    /// With all others, before any query's own runs; neither timed nor judged.
+    pub(crate) warm: u32,
     /// Without being timed.
     pub(crate) untimed: u32,
     /// Timed.
@@ -79,6 +81,15 @@ pub(crate) async fn measure(
     dir: &Path,
 ) -> Result<Vec<Measured>, Failure> {
     let kinds: Vec<Kind> = engines.iter().map(|engine| engine.kind.clone()).collect();
+    for pass in 1..=runs.warm {
+        say::remark(&format!("warming: pass {pass} of {}", runs.warm));
+        for query in queries {
+            for engine in &mut *engines {
+                // Whoever cannot will say so when it counts.
+                drop(one(engine, query, false, &dir.join("rows.csv")).await?);
+            }
+        }
+    }
     let mut all = Vec::new();
     for query in queries {
         let mut outcomes = vec![Outcome::default(); engines.len()];

@@ -7,8 +7,9 @@ use crate::{
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
 };
+use tokio::process::Command;
 
 /// An engine from PyPI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -41,7 +42,7 @@ impl Peer {
     }
 
     /// Its Python, in a virtual environment of its own, made on first use.
-    pub(crate) fn python(self, cache: &Path) -> Result<PathBuf, Failure> {
+    pub(crate) async fn python(self, cache: &Path) -> Result<PathBuf, Failure> {
         let dir = cache.join(format!("venv-{}", self.name()));
         let (python, installed) = (dir.join("bin/python"), dir.join("installed"));
         let packages = self.packages().join(" ");
@@ -54,26 +55,26 @@ impl Peer {
             fs::remove_dir_all(&dir).doing(dir.display())?;
         }
         fs::create_dir_all(cache).doing(cache.display())?;
-        finish(Command::new("python3").args(["-m", "venv"]).arg(&dir))?;
+        finish(Command::new("python3").args(["-m", "venv"]).arg(&dir)).await?;
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-        finish(Command::new(&python).args(pip).args(self.packages()))?;
+        finish(Command::new(&python).args(pip).args(self.packages())).await?;
         fs::write(&installed, packages).doing(installed.display())?;
         Ok(python)
     }
 
     /// The command that runs it.
-    pub(crate) fn command(self, python: &Path) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(python);
+    pub(crate) fn command(self, python: &Path) -> Command {
+        let mut command = Command::new(python);
         // Unbuffered: each line is an answer that somebody waits for.
         command.arg("-u").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bench/peer.py"));
         command
     }
 }
 
-/// Runs a command to its end.
-fn finish(command: &mut Command) -> Result<(), Failure> {
-    let name = format!("{command:?}");
-    let done = command.stdin(Stdio::null()).output().doing(&name)?;
+/// Runs a command to its end; ends it when nobody waits for that any more.
+async fn finish(command: &mut Command) -> Result<(), Failure> {
+    let name = format!("{:?}", command.as_std());
+    let done = command.stdin(Stdio::null()).kill_on_drop(true).output().await.doing(&name)?;
     match done.status.success() {
         true => Ok(()),
         false => Err(Failure::new(format!("{name}: {}\n{}", done.status, String::from_utf8_lossy(&done.stderr)))),

@@ -11,31 +11,72 @@ use crate::{
     report::{self, Report},
     say,
 };
+use futures::future::select_all;
 use hearth::MasterClient;
 use hearth_core::{
     WorkerState,
     conf::master_url::{MasterUrl, Threads},
 };
-use std::{fs, process::ExitCode, thread};
-use tokio::signal::unix::{SignalKind, signal};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::spawn_blocking,
+};
 
-/// 128 and the number of SIGINT.
-const INTERRUPTED: u8 = 130;
+/// What ends a run early, and the exit codes: 128 and the signal's number. A terminal that is closed sends SIGHUP.
+const ENDED: [(SignalKind, u8); 4] = [
+    (SignalKind::hangup(), 129),
+    (SignalKind::interrupt(), 130),
+    (SignalKind::quit(), 131),
+    (SignalKind::terminate(), 143),
+];
 
 /// Runs it. The code says whether every row of Hearth and of its references was right.
 pub(crate) fn run(args: &Tpch) -> Result<ExitCode, Failure> {
     // It only waits for others.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().doing("the runtime")?;
     runtime.block_on(async {
-        let mut interrupted = signal(SignalKind::interrupt()).doing("signals")?;
-        let mut terminated = signal(SignalKind::terminate()).doing("signals")?;
+        let ended = ENDED.map(|(kind, code)| Ok((signal(kind).doing("signals")?, code)));
+        let ended = ended.into_iter().collect::<Result<Vec<_>, Failure>>()?;
+        let asked = ended.into_iter().map(|(mut signal, code)| {
+            Box::pin(async move {
+                signal.recv().await;
+                code
+            })
+        });
         // Dropping the run ends every process that it started.
         tokio::select! {
             code = all(args) => code,
-            _ = interrupted.recv() => Ok(ExitCode::from(INTERRUPTED)),
-            _ = terminated.recv() => Ok(ExitCode::from(INTERRUPTED)),
+            (code, ..) = select_all(asked) => Ok(ExitCode::from(code)),
         }
     })
+}
+
+/// Sets a flag when it is dropped.
+struct StopAtEnd(Arc<AtomicBool>);
+
+impl Drop for StopAtEnd {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The files of all tables, made on a thread of their own, so that signals are heard. Dropping this ends that; the runtime's
+/// end waits for it.
+async fn tables(cache: &Path, scale: f64) -> Result<Vec<PathBuf>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let _stop = StopAtEnd(Arc::clone(&stop));
+    let cache = cache.to_owned();
+    spawn_blocking(move || data::tables(&cache, scale, &stop)).await.doing("the thread that makes tables")?
 }
 
 async fn all(args: &Tpch) -> Result<ExitCode, Failure> {
@@ -50,7 +91,7 @@ async fn all(args: &Tpch) -> Result<ExitCode, Failure> {
         (None, some) => some.to_vec(),
     };
     let queries = numbers.into_iter().map(Query::read).collect::<Result<Vec<_>, _>>()?;
-    let tables = data::tables(&cache, args.scale)?;
+    let tables = tables(&cache, args.scale).await?;
     let dir = tempfile::tempdir().doing("a temporary directory")?;
     let terms = Terms {
         tables,
@@ -67,7 +108,7 @@ async fn all(args: &Tpch) -> Result<ExitCode, Failure> {
     }
     for &peer in &args.peers {
         let place = dir.path().join(engines.len().to_string());
-        let started = match peer.python(&cache) {
+        let started = match peer.python(&cache).await {
             Ok(python) => Engine::start(Kind::Peer(peer, python), &terms, &place).await,
             Err(failure) => Err(failure),
         };
@@ -80,15 +121,22 @@ async fn all(args: &Tpch) -> Result<ExitCode, Failure> {
         }
     }
     let runs = match args.check {
-        true => Runs { untimed: 1, timed: 0 },
-        false => Runs { untimed: 1, timed: args.profile.map_or(args.runs, |_| 1) },
+        true => Runs { warm: 0, untimed: 1, timed: 0 },
+        false => Runs { warm: args.warm, untimed: 1, timed: args.profile.map_or(args.runs, |_| 1) },
     };
     let detail = args.profile.is_some();
     let measured = measure::measure(&mut engines, &queries, runs, detail, dir.path()).await?;
     for engine in &mut engines {
         engine.end("the run is over".to_owned()).await;
     }
-    let terms = report::Terms { scale: args.scale, runs: runs.timed, cores, executor_memory_mib: args.executor_memory };
+    let terms = report::Terms {
+        scale: args.scale,
+        runs: runs.timed,
+        cores,
+        executor_memory_mib: args.executor_memory,
+        warm: runs.warm,
+        conf: args.conf.clone(),
+    };
     let report = Report { terms, machine: &machine, engines: &engines, measured: &measured, skipped: &skipped };
     print(args, &report)?;
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -3,6 +3,7 @@
 use super::Report;
 use crate::failure::{Doing, Failure};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 pub(crate) fn json(report: &Report<'_>) -> Result<String, Failure> {
     let mut text = serde_json::to_string_pretty(&value(report)).doing("the report")?;
@@ -42,6 +43,8 @@ fn value(report: &Report<'_>) -> Value {
         "runs": report.terms.runs,
         "cores": report.terms.cores,
         "executor_memory_mib": report.terms.executor_memory_mib,
+        "warm": report.terms.warm,
+        "conf": report.terms.shown_conf().collect::<BTreeMap<_, _>>(),
         "machine": report.machine,
         "busy": report.machine.is_busy(),
         "debug_build": cfg!(debug_assertions),

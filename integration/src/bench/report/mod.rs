@@ -4,21 +4,35 @@ pub(crate) mod json;
 pub(crate) mod picture;
 pub(crate) mod text;
 
-use crate::{engine::Engine, machine::Machine, measure::Measured};
+use crate::{
+    engine::{Engine, Kind},
+    machine::Machine,
+    measure::{Measured, Outcome},
+};
+use hearth_core::conf::secret::{REDACTED, is_secret};
 
 /// What was asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub(crate) scale: f64,
     pub(crate) runs: u32,
     pub(crate) cores: u32,
     pub(crate) executor_memory_mib: u64,
+    /// Passes over all queries before that.
+    pub(crate) warm: u32,
+    /// Settings of Hearth that were given.
+    pub(crate) conf: Vec<(String, String)>,
 }
 
 impl Terms {
     /// How many runs, in words.
     pub(crate) fn counted_runs(&self) -> String {
         if self.runs == 1 { "one run".to_owned() } else { format!("{} runs", self.runs) }
+    }
+
+    /// The settings, as they may be shown.
+    pub(crate) fn shown_conf(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.conf.iter().map(|(key, value)| (&**key, if is_secret(key) { REDACTED } else { value }))
     }
 }
 
@@ -58,9 +72,7 @@ impl Report<'_> {
     /// Whether every output was right, and Hearth and plain DataFusion answered everything.
     pub(crate) fn is_good(&self) -> bool {
         let mut all = self.measured.iter().flat_map(|query| query.outcomes.iter().zip(self.engines));
-        all.all(|(outcome, engine)| {
-            outcome.wrong.is_none() && (outcome.failure.is_none() || !engine.kind.is_datafusion_inside())
-        })
+        all.all(|(outcome, engine)| is_good(outcome, &engine.kind))
     }
 
     /// Two engines, by their places, side by side; `None` when there is no query that both did.
@@ -72,6 +84,11 @@ impl Report<'_> {
     pub(crate) fn hearths(&self) -> impl Iterator<Item = usize> {
         (0..self.engines.len()).filter(|&place| self.engines[place].kind.is_hearth())
     }
+}
+
+/// A wrong row is nobody's right; to have none is a peer's.
+const fn is_good(outcome: &Outcome, kind: &Kind) -> bool {
+    outcome.wrong.is_none() && (outcome.failure.is_none() || !kind.is_datafusion_inside())
 }
 
 fn pair(measured: &[Measured], first: usize, second: usize) -> Option<Pair> {
@@ -93,7 +110,26 @@ fn pair(measured: &[Measured], first: usize, second: usize) -> Option<Pair> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Outcome;
+    use crate::{args::Shape, peers::Peer};
+
+    #[test]
+    fn a_wrong_row_is_not_good_whoever_gave_it() {
+        let (wrong, failed) =
+            (Outcome { wrong: Some("a row".into()), ..right() }, Outcome { failure: Some("no".into()), ..right() });
+        let hearth = Kind::HearthCluster(Shape { workers: 2, cores: 1 });
+        let peer = Kind::Peer(Peer::Duckdb, "python".into());
+        for kind in [&Kind::DataFusion, &hearth, &peer] {
+            assert!(is_good(&right(), kind));
+            assert!(!is_good(&wrong, kind), "{kind:?}");
+        }
+        // What a peer cannot answer is shown; what Hearth or its reference cannot fails the run.
+        assert!(is_good(&failed, &peer));
+        assert!(!is_good(&failed, &hearth) && !is_good(&failed, &Kind::DataFusion));
+    }
+
+    fn right() -> Outcome {
+        Outcome { seconds: vec![1.0], right: 2, ..Outcome::default() }
+    }
 
     #[test]
     fn totals_are_of_the_queries_that_both_did() {

@@ -62,6 +62,14 @@ fn heading(report: &Report<'_>) -> String {
         machine.load,
         if machine.is_busy() { " (BUSY: a trial)" } else { "" },
     );
+    if terms.warm > 0 {
+        let passes = if terms.warm == 1 { "pass" } else { "passes" };
+        let _ = writeln!(text, "after {} untimed {passes} over all queries", terms.warm);
+    }
+    let conf: Vec<_> = terms.shown_conf().map(|(key, value)| format!("{key}={value}")).collect();
+    if !conf.is_empty() {
+        let _ = writeln!(text, "Hearth with {}", conf.join(", "));
+    }
     if cfg!(debug_assertions) {
         let _ = writeln!(text, "A DEBUG BUILD: these times say nothing about Hearth or DataFusion");
     }
