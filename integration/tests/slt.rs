@@ -74,6 +74,12 @@ fn the_binary_says_what_became_of_each_file() {
     let (code, out, err) = run(&[fixture("missing.slt").to_str().unwrap()]);
     assert_eq!((code, out.as_str()), (Some(2), ""));
     assert!(err.contains("missing.slt: No such file"), "{err}");
+    // Its children are started from this program.
+    let (code, out, err) = run(&[right.to_str().unwrap(), "--master", "local-cluster[1,2,1024]"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    let (code, _, err) = run(&[right.to_str().unwrap(), "--conf", "spark.task.maxFailures"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("is not KEY=VALUE"), "{err}");
     let (code, _, err) = run(&[right.to_str().unwrap(), "--conf", "hearth.no.such=1"]);
     assert_eq!(code, Some(2));
     assert!(err.contains("hearth.no.such"), "{err}");

@@ -4,7 +4,10 @@
 use clap::{Parser, ValueEnum};
 use futures::{StreamExt, stream};
 use hearth::Conf;
-use hearth_integration::slt::{Errors, FileReport, Options, Report, Start, run_file};
+use hearth_integration::{
+    program::become_hearth,
+    slt::{Errors, FileReport, Options, Report, Scratch, Start, run_file},
+};
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -21,7 +24,7 @@ struct Arguments {
     /// Files, or folders of .slt files.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Where Hearth runs: local[N], hearth://HOST:PORT.
+    /// Where Hearth runs: local[N], local-cluster[WORKERS,CORES,MEMORY_MIB], hearth://HOST:PORT.
     #[arg(long, default_value = "local[2]")]
     master: String,
     /// What runs the records.
@@ -31,8 +34,8 @@ struct Arguments {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     partitions: u32,
     /// More configuration, as KEY=VALUE.
-    #[arg(long, value_name = "KEY=VALUE")]
-    conf: Vec<String>,
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    conf: Vec<(String, String)>,
     /// Files that run at once.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
@@ -45,7 +48,8 @@ struct Arguments {
     /// Skips EXPLAIN: Hearth's plans have exchanges of their own.
     #[arg(long)]
     no_explain: bool,
-    /// A folder in which each file finds an empty one of its own name; DataFusion's files that write want
+    /// A folder in which each file finds an empty one of its own name, or of its path where several have that name; what is
+    /// in these is removed. DIR has to be new, empty, or one that an earlier run made so. DataFusion's files that write want
     /// `test_files/scratch` where they run.
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
@@ -60,7 +64,17 @@ enum Kind {
     Datafusion,
 }
 
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+        _ => Err(format!("{text:?} is not KEY=VALUE")),
+    }
+}
+
 fn main() -> ExitCode {
+    if let Some(code) = become_hearth() {
+        return code;
+    }
     let arguments = Arguments::parse();
     match run(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
@@ -80,7 +94,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     if files.is_empty() {
         return Err("no .slt file there".into());
     }
-    let options = Arc::new(options(arguments)?);
+    let options = Arc::new(options(arguments, &files)?);
     // Plain DataFusion plans on these threads, which takes much stack in a dev build.
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(32 << 20).enable_all().build();
     let runtime = runtime.map_err(|e| format!("no threads: {e}"))?;
@@ -106,14 +120,14 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     Ok(report.is_ok())
 }
 
-fn options(arguments: &Arguments) -> Result<Options, String> {
+fn options(arguments: &Arguments, files: &[PathBuf]) -> Result<Options, String> {
     let start = match arguments.engine {
         Kind::Datafusion => Start::DataFusion(arguments.partitions as usize),
         Kind::Hearth => {
             let mut conf = Conf::new();
             let partitions = arguments.partitions.to_string();
             let own = [("spark.master", &*arguments.master), ("spark.sql.shuffle.partitions", &partitions)];
-            let more = arguments.conf.iter().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+            let more = arguments.conf.iter().map(|(key, value)| (&**key, &**value));
             for (key, value) in own.into_iter().chain(more) {
                 conf.set(key, value).map_err(|e| e.to_string())?;
             }
@@ -125,7 +139,7 @@ fn options(arguments: &Arguments) -> Result<Options, String> {
         errors: if arguments.compare_errors { Errors::Compare } else { Errors::Any },
         explain: !arguments.no_explain,
         patience: Duration::from_secs(arguments.timeout),
-        scratch: arguments.scratch.clone(),
+        scratch: arguments.scratch.as_deref().map(|dir| Scratch::take(dir, files)).transpose()?,
     })
 }
 

@@ -1,17 +1,12 @@
 //! One file through one engine.
 
-use super::{Db, FileReport, Letter, Problem, Reason, Start};
+use super::{Db, FileReport, Letter, Problem, Reason, Scratch, Start};
 use futures::FutureExt;
 use sqllogictest::{
     Normalizer, Record, RecordOutput, Runner, TestError, TestErrorKind, default_validator, parse_file,
     strict_column_validator,
 };
-use std::{
-    io,
-    panic::AssertUnwindSafe,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, path::Path, time::Duration};
 
 /// What is asked of an error that a file expects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,15 +29,15 @@ pub struct Options {
     pub explain: bool,
     /// How long one statement may take.
     pub patience: Duration,
-    /// Where each file finds an empty folder of its own name, as DataFusion's files that write do.
-    pub scratch: Option<PathBuf>,
+    /// Where each file finds an empty folder, as DataFusion's files that write do.
+    pub scratch: Option<Scratch>,
 }
 
 /// Runs a file's records in order, in a new session, whatever fails.
 pub async fn run_file(path: &Path, options: &Options) -> FileReport {
     let mut report = FileReport { name: path.display().to_string(), ..FileReport::default() };
     let unreadable = |text: String| Problem { place: path.display().to_string(), reason: Reason::Unreadable, text };
-    if let Err(error) = options.scratch.as_ref().map_or(Ok(()), |dir| empty_folder(dir, path)) {
+    if let Err(error) = options.scratch.as_ref().map_or(Ok(()), |scratch| scratch.empty(path)) {
         report.problems.push(unreadable(format!("no folder to write to: {error}")));
         return report;
     }
@@ -129,13 +124,4 @@ fn validate(normalizer: Normalizer, actual: &[Vec<String>], expected: &[String])
     }
     let lines = actual.iter().map(|row| normalizer(&row.join(" ")));
     lines.eq(expected.iter().map(normalizer))
-}
-
-fn empty_folder(dir: &Path, file: &Path) -> io::Result<()> {
-    let own = dir.join(file.file_stem().unwrap_or_default());
-    match std::fs::remove_dir_all(&own) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    std::fs::create_dir_all(own)
 }

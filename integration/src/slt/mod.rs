@@ -5,6 +5,7 @@
 //! | `text.rs` | rows as such a file writes them |
 //! | `db.rs` | an engine as the `sqllogictest` crate wants to see one |
 //! | `file.rs` | one file through one engine: what became of each record |
+//! | `scratch.rs` | the folders that files write into |
 //! | `report.rs` | counts, and the reasons of failures |
 //!
 //! What holds:
@@ -16,9 +17,11 @@
 mod db;
 mod file;
 mod report;
+mod scratch;
 mod text;
 
 pub use db::{Db, Start};
 pub use file::{Errors, Options, run_file};
 pub use report::{FileReport, Problem, Reason, Report};
+pub use scratch::Scratch;
 pub use text::{Letter, letters, rows};
