@@ -160,7 +160,8 @@ impl Macro {
         let fields = (1..).zip(&types).map(|(place, t)| Field::new(parameter(place), t.clone(), true));
         let parameters = Arc::new(DFSchema::from_unqualified_fields(fields.collect(), HashMap::new())?);
         let body = expand(&name, body, &returns, &parameters, state)?;
-        let volatility = match body.is_volatile() {
+        let varies = body.is_volatile() || defaults.iter().flatten().any(Expr::is_volatile);
+        let volatility = match varies {
             true => Volatility::Volatile,
             false => params.behavior.unwrap_or(Volatility::Immutable),
         };

@@ -85,6 +85,45 @@ async fn a_function_that_cannot_be_is_refused() {
     assert!(error.contains("too large"), "{error}");
 }
 
+/// A call stands for its expression, in which an argument may stand twice.
+#[tokio::test]
+async fn calls_cannot_double_what_they_are_given() {
+    let session = session(2);
+    local(&session, "create function d(x bigint) returns bigint return x + x").await;
+    local(&session, "create function half(x bigint, y bigint default 2) returns bigint return x / y").await;
+    let nested = |name: &str, times: usize, inner: &str| {
+        format!("select {}{inner}{} from tpch.sf0_01.nation", format!("{name}(").repeat(times), ")".repeat(times))
+    };
+    let eight = query(&session, &(nested("d", 3, "n_nationkey") + " where n_nationkey = 5")).await;
+    assert_eq!(eight, ["40"]);
+    for times in [17, 30] {
+        let error = refused(&session, &nested("d", times, "n_nationkey")).await.to_string();
+        assert!(error.starts_with("a call of function d stands for an expression that is too large"), "{error}");
+    }
+    let error = refused(&session, &nested("d", 17, "(select max(n_nationkey) from tpch.sf0_01.nation)")).await;
+    assert!(error.to_string().contains("too large"), "{error}");
+    // One use each: as deep as what is written.
+    let error = refused(&session, &nested("half", 900, "n_nationkey")).await.to_string();
+    assert!(error.contains("too large") || error.contains("too deeply"), "{error}");
+}
+
+#[tokio::test]
+async fn an_argument_that_varies_is_computed_once_or_refused() {
+    let session = session(2);
+    local(&session, "create function sq(x double) returns double return x * x").await;
+    local(&session, "create function neg(x double, y double default random()) returns double return -x").await;
+    local(&session, "create function two(x double default random()) returns double return x - x").await;
+    for call in ["sq(random())", "sq(1 + random())", "sq(neg(random()))", "two()", "sq((select random()))"] {
+        let error = refused(&session, &format!("select {call} from tpch.sf0_01.region")).await.to_string();
+        assert!(error.contains("is different each time it is computed, and the function uses it 2 times"), "{error}");
+    }
+    let once = "select count(*) from tpch.sf0_01.region where neg(random()) <= 0";
+    assert_eq!(query(&session, once).await, ["5"]);
+    let apart = "select count(*) from (select r, sq(r) as s from (select random() as r from tpch.sf0_01.region)) \
+                 where abs(s - r * r) < 1e-12";
+    assert_eq!(query(&session, apart).await, ["5"]);
+}
+
 #[tokio::test]
 async fn a_function_that_executors_do_not_have_is_named() {
     let session = session(2);

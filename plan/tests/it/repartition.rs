@@ -1,6 +1,6 @@
 //! Repartitions that were asked for.
 
-use crate::harness::{graph, local, query, refused, session, session_over, sorted, write_tables};
+use crate::harness::{graph, local, query, refused, session, session_over, sorted, write, write_tables};
 use hearth_core::{Determinism, Exchange};
 use hearth_plan::PlanError;
 
@@ -48,6 +48,25 @@ async fn dealing_rows_without_an_order_is_indeterminate() {
     let grouped = "select customer, count(*) from orders group by customer";
     assert_eq!(level(&format!("{grouped} distribute by 5"), 1).await, Determinism::Indeterminate);
     assert_eq!(level(&format!("{grouped} distribute by customer"), 1).await, Determinism::Unordered);
+}
+
+/// A COPY is no statement of the parser's own.
+#[tokio::test]
+async fn hints_in_a_copy_count() {
+    let dir = tempfile::tempdir().unwrap();
+    write_tables(dir.path()).await;
+    let session = session_over(dir.path(), 3).await;
+    let out = dir.path().join("out/");
+    let copy = |hint: &str| format!("copy (select /*+ {hint} */ id from orders) to '{}/' stored as csv", out.display());
+    let explained = local(&session, &format!("explain {}", copy("REPARTITION(5)"))).await;
+    assert!(explained[0].contains("write csv (5 tasks"), "{}", explained[0]);
+    assert_eq!(write(&session, &copy("REPARTITION(5)")).await, Ok(1200));
+    let parts = std::fs::read_dir(&out).unwrap().filter(|f| f.as_ref().unwrap().path().extension().is_some()).count();
+    assert_eq!(parts, 5);
+    for sql in [copy("REPARTITION(4"), format!("explain {}", copy("REPARTITION()"))] {
+        let error = refused(&session, &sql).await;
+        assert!(matches!(&error, PlanError::Syntax(m) if m.contains("REPARTITION")), "{sql}: {error:?}");
+    }
 }
 
 #[tokio::test]
