@@ -225,10 +225,11 @@ impl SqlSession {
             LogicalPlan::Copy(copy) => self.copy(&copy).await,
             LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) => self.create_table(&create).await,
             LogicalPlan::Ddl(DdlStatement::DropTable(drop)) => self.drop_table(drop).await,
+            LogicalPlan::Ddl(DdlStatement::DropCatalogSchema(drop)) => self.drop_schema(drop).await,
             LogicalPlan::Analyze(analyze) => self.analyze(analyze).await,
             LogicalPlan::Explain(explain) => {
                 let stages = self.explain_stages(&explain.plan).await;
-                self.explain(LogicalPlan::Explain(explain), stages).await
+                self.explain(LogicalPlan::Explain(writes::without_secrets(explain)), stages).await
             }
             LogicalPlan::Statement(Command::Execute(_)) => {
                 let prepared = self.context.execute_logical_plan(plan).await?;

@@ -3,7 +3,7 @@
 //! A plan is laid out in one of two ways. *Fused*, it is one task in the only executor there is, planned as DataFusion
 //! would for itself. *Cut*, it is stages, planned so that exchanges are few and every operator may see just one partition.
 
-use super::{Planned, SessionOptions, SqlSession, local, pin};
+use super::{Planned, SessionOptions, SqlSession, local, pin, tables};
 use crate::{
     PlanError, depth,
     optimize::{self, Rule, partitions_for},
@@ -145,6 +145,7 @@ impl SqlSession {
 }
 
 async fn physical(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>, PlanError> {
+    tables::gone::check(plan).await?;
     let physical = state.create_physical_plan(plan).await?;
     depth::check_physical(&physical)?;
     if physical.is::<DataSinkExec>() {

@@ -1,7 +1,7 @@
 //! The object stores of a session.
 
 use super::SqlSession;
-use crate::store::{self, StorePool, StoreSettings, Stores};
+use crate::store::{self, Said, StorePool, StoreSettings, Stores};
 use datafusion::{
     common::{Result, internal_datafusion_err},
     datasource::listing::ListingTableUrl,
@@ -13,6 +13,7 @@ use datafusion::{
 };
 use std::{collections::HashMap, sync::Arc};
 use tokio::runtime::Handle;
+use url::Url;
 
 /// The session's stores, and the runtime with them in it. Plans are made on runtimes that come and go, so connections live
 /// on the one that makes the session, if there is one.
@@ -41,21 +42,25 @@ impl SqlSession {
         stores.ok_or_else(|| internal_datafusion_err!("the session has lost its object stores"))
     }
 
-    /// Takes the options of stores out of those of a statement that names a location; the others are its format's.
-    pub(crate) fn take_store_options(&self, location: &str, options: &mut HashMap<String, String>) -> Result<()> {
-        if options.is_empty() {
+    /// What the options of a statement say of the store of `url`, taken out of them; the others are its format's.
+    pub(super) fn said_of_store(&self, url: &Url, options: &mut HashMap<String, String>) -> Result<Option<Said>> {
+        let said = self.stores()?.said(url, options.iter())?;
+        for name in said.iter().flat_map(Said::names) {
+            options.remove(name);
+        }
+        Ok(said)
+    }
+
+    /// Takes the options of its store out of those of a table. They hold from here on: its files are looked at next.
+    pub(super) fn take_options_of_table(&self, table: &mut CreateExternalTable) -> Result<()> {
+        let Some(location) = table.locations.first().cloned() else { return Ok(()) };
+        if table.options.is_empty() {
             return Ok(());
         }
         let url = store::store_of(&ListingTableUrl::parse(location)?);
-        for taken in self.stores()?.take_options(&url, options.iter())? {
-            options.remove(&taken);
+        if let Some(said) = self.said_of_store(&url, &mut table.options)? {
+            self.stores()?.take(&said);
         }
         Ok(())
-    }
-
-    /// The same for a table.
-    pub(super) fn take_options_of_table(&self, table: &mut CreateExternalTable) -> Result<()> {
-        let Some(location) = table.locations.first().cloned() else { return Ok(()) };
-        self.take_store_options(&location, &mut table.options)
     }
 }

@@ -1,7 +1,10 @@
 //! Where the tables are that CREATE TABLE makes.
 
 use crate::PlanError;
-use datafusion::{common::TableReference, prelude::SessionContext};
+use datafusion::{
+    common::{ResolvedTableReference, TableReference, config::CatalogOptions},
+    prelude::SessionContext,
+};
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -33,7 +36,7 @@ struct State {
     /// The session's own folder, once there is a table. It goes with the session.
     own: Option<TempDir>,
     /// The folders of tables, by their full names.
-    tables: BTreeMap<String, PathBuf>,
+    tables: BTreeMap<ResolvedTableReference, PathBuf>,
 }
 
 impl Warehouse {
@@ -68,18 +71,23 @@ impl Warehouse {
         Ok(state.own.insert(own).path().to_owned())
     }
 
-    /// The folder of a new table. One that is replaced keeps its own until the new one is there.
-    pub(super) fn place(&self, table: &str, replaces: bool) -> Result<PathBuf, PlanError> {
-        let folder = self.folder()?;
-        let plain: String = table.chars().map(|c| if c.is_alphanumeric() || c == '_' { c } else { '-' }).collect();
-        // Names that begin so are skipped by readers.
-        let plain = plain.trim_start_matches('_');
-        let plain = if plain.is_empty() { "table" } else { plain };
+    /// The folder of a new table. One that is replaced keeps its own until the new one is there. As in Spark, the tables of
+    /// another schema than the first are in a folder of that schema.
+    pub(super) fn place(&self, table: &ResolvedTableReference, replaces: bool) -> Result<PathBuf, PlanError> {
+        let mut folder = self.folder()?;
+        // Those of DataFusion, whichever the session looks into now: a table's folder must not depend on that.
+        let first = CatalogOptions::default();
+        if *table.catalog != *first.default_catalog {
+            folder.push(format!("{}.{}.db", plain(&table.catalog), plain(&table.schema)));
+        } else if *table.schema != *first.default_schema {
+            folder.push(format!("{}.db", plain(&table.schema)));
+        }
+        let plain = plain(&table.table);
         if self.stays && !replaces {
             // Whatever is there: the write says so.
-            return Ok(folder.join(plain));
+            return Ok(folder.join(&plain));
         }
-        let names = std::iter::once(plain.to_owned()).chain((1..FOLDERS).map(|n| format!("{plain}-{n}")));
+        let names = std::iter::once(plain.clone()).chain((1..FOLDERS).map(|n| format!("{plain}-{n}")));
         let free = names.map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_err());
         free.ok_or_else(|| {
             PlanError::input(&folder, format!("{FOLDERS} folders called {plain} are in it; remove some"))
@@ -87,14 +95,14 @@ impl Warehouse {
     }
 
     /// A table is there. What it replaces goes.
-    pub(super) fn made(&self, full_name: String, path: &Path) {
+    pub(super) fn made(&self, full_name: ResolvedTableReference, path: &Path) {
         if let Some(old) = self.state().tables.insert(full_name, path.to_owned()).filter(|old| old != path) {
             remove(&old);
         }
     }
 
     /// A table is no more.
-    pub(super) fn dropped(&self, full_name: &str) {
+    pub(super) fn dropped(&self, full_name: &ResolvedTableReference) {
         if let Some(path) = self.state().tables.remove(full_name) {
             remove(&path);
         }
@@ -109,9 +117,17 @@ pub(super) fn remove(path: &Path) {
     }
 }
 
+/// A name as a folder's.
+fn plain(name: &str) -> String {
+    let plain: String = name.chars().map(|c| if c.is_alphanumeric() || c == '_' { c } else { '-' }).collect();
+    // Names that begin so are skipped by readers.
+    let plain = plain.trim_start_matches('_');
+    if plain.is_empty() { "table".to_owned() } else { plain.to_owned() }
+}
+
 /// A table's name with everything that it has by default.
-pub(super) fn full_name(context: &SessionContext, name: &TableReference) -> String {
+pub(super) fn full_name(context: &SessionContext, name: &TableReference) -> ResolvedTableReference {
     let state = context.state();
     let defaults = &state.config_options().catalog;
-    name.clone().resolve(&defaults.default_catalog, &defaults.default_schema).to_string()
+    name.clone().resolve(&defaults.default_catalog, &defaults.default_schema)
 }

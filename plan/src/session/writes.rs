@@ -5,12 +5,13 @@ use crate::{
     PlanError,
     sink::{self, Kind, Place, SinkExec, Spec, Target, Write, Writer},
     stages::{cut, render},
+    store::{Said, is_of_store},
     tpch,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::{
     catalog::TableProvider,
-    common::{Constraints, SchemaExt, TableReference},
+    common::{Constraints, SchemaExt, SchemaReference, TableReference},
     datasource::{
         file_format::{
             FileFormat, FileFormatFactory, avro::AvroFormat, file_type_to_format, parquet::ParquetFormatFactory,
@@ -21,12 +22,14 @@ use datafusion::{
     },
     execution::cache::TableScopedPath,
     logical_expr::{
-        CreateMemoryTable, DmlStatement, DropTable, Expr, LogicalPlan,
+        CreateMemoryTable, DdlStatement, DmlStatement, DropCatalogSchema, DropTable, Explain, Expr, LogicalPlan,
+        PlanType, ToStringifiedPlan,
         dml::{CopyTo, InsertOp, WriteOp},
     },
     physical_plan::{ExecutionPlan, ExecutionPlanProperties, coalesce_partitions::CoalescePartitionsExec, collect},
     prelude::SessionContext,
 };
+use hearth_core::conf::secret::{REDACTED, is_secret};
 use std::{collections::HashMap, path::Path, sync::Arc};
 use url::Url;
 
@@ -45,13 +48,21 @@ struct Draft<'a> {
     suffix: String,
     partition_by: Vec<String>,
     target: Target,
+    /// What the statement says of the target's store.
+    said: Option<Said>,
 }
 
 impl SqlSession {
-    /// Plans a COPY.
+    /// Plans a COPY. What it says of its store holds for itself, and, once it was done, for later statements.
     pub(super) async fn copy(&self, copy: &CopyTo) -> Result<Planned, PlanError> {
         let draft = self.draft_copy(copy)?;
-        self.plan_write(draft, |write| write).await
+        let Some(said) = draft.said.clone() else { return self.plan_write(draft, |write| write).await };
+        let stores = self.stores()?;
+        let take = move || {
+            stores.take(&said);
+            Ok(())
+        };
+        self.plan_write(draft, |write| write.then(take)).await
     }
 
     fn draft_copy<'a>(&self, copy: &'a CopyTo) -> Result<Draft<'a>, PlanError> {
@@ -67,11 +78,10 @@ impl SqlSession {
             }
         };
         let target = Target::parse(&copy.output_url, single_file)?;
-        if let Place::Objects(url) = &target.place {
-            for taken in self.stores()?.take_options(url, options.iter())? {
-                options.remove(&taken);
-            }
-        }
+        let said = match &target.place {
+            Place::Objects(url) => self.said_of_store(url, &mut options)?,
+            Place::Files(_) => None,
+        };
         if target.kind == Kind::File && !copy.partition_by.is_empty() {
             return Err(PlanError::Query(format!(
                 "PARTITIONED BY writes a folder, and {} is one file; end the path with /",
@@ -85,7 +95,7 @@ impl SqlSession {
         };
         let suffix = format!(".{}", extension.trim_start_matches('.'));
         let partition_by = copy.partition_by.clone();
-        Ok(Draft { input: &copy.input, schema: None, format, suffix, partition_by, target })
+        Ok(Draft { input: &copy.input, schema: None, format, suffix, partition_by, target, said })
     }
 
     /// Plans an INSERT; says that other changes of tables cannot be.
@@ -139,6 +149,7 @@ impl SqlSession {
             suffix,
             partition_by: options.table_partition_cols.iter().map(|(name, _)| name.clone()).collect(),
             target: Target::append(url.get_url())?,
+            said: None,
         };
         Ok((draft, table))
     }
@@ -160,7 +171,7 @@ impl SqlSession {
         let schema = Arc::new(create.input.schema().as_arrow().clone());
         self.check_new_table(name, &schema)?;
         let format = FileFormatFactory::create(&ParquetFormatFactory::new(), &self.context.state(), &HashMap::new())?;
-        let path = self.warehouse.place(name.table(), create.or_replace)?;
+        let path = self.warehouse.place(&warehouse::full_name(&self.context, name), create.or_replace)?;
         let table = NewTable {
             session: self.clone(),
             name: name.clone(),
@@ -171,7 +182,8 @@ impl SqlSession {
         };
         let target = Target::new_folder(path.clone());
         let suffix = format!(".{}", format.get_ext());
-        let draft = Draft { input: &create.input, schema: Some(schema), format, suffix, partition_by: vec![], target };
+        let (schema, partition_by) = (Some(schema), Vec::new());
+        let draft = Draft { input: &create.input, schema, format, suffix, partition_by, target, said: None };
         self.plan_write(draft, |write| write.then(move || table.register(&path))).await
     }
 
@@ -196,9 +208,27 @@ impl SqlSession {
     /// Runs a DROP TABLE; the files go too, if a CREATE TABLE of this session made them.
     pub(super) async fn drop_table(&self, drop: DropTable) -> Result<Planned, PlanError> {
         let name = warehouse::full_name(&self.context, &drop.name);
-        let plan = LogicalPlan::Ddl(datafusion::logical_expr::DdlStatement::DropTable(drop));
-        let done = self.run_here(plan).await?;
+        let done = self.run_here(LogicalPlan::Ddl(DdlStatement::DropTable(drop))).await?;
         self.warehouse.dropped(&name);
+        Ok(done)
+    }
+
+    /// Runs a DROP SCHEMA; with CASCADE the files of its tables go too, as those of a DROP TABLE.
+    pub(super) async fn drop_schema(&self, drop: DropCatalogSchema) -> Result<Planned, PlanError> {
+        let (catalog, _) = self.defaults();
+        let (catalog, schema) = match &drop.name {
+            SchemaReference::Bare { schema } => (catalog, schema.to_string()),
+            SchemaReference::Full { schema, catalog } => (catalog.to_string(), schema.to_string()),
+        };
+        if catalog == tpch::CATALOG_NAME {
+            return Err(PlanError::Query(format!("{catalog}.{schema}: the schemas of {catalog} are fixed")));
+        }
+        let tables = self.tables(&catalog, &schema);
+        let done = self.run_here(LogicalPlan::Ddl(DdlStatement::DropCatalogSchema(drop))).await?;
+        for table in tables {
+            let name = TableReference::full(catalog.as_str(), schema.as_str(), table);
+            self.warehouse.dropped(&warehouse::full_name(&self.context, &name));
+        }
         Ok(done)
     }
 
@@ -222,7 +252,13 @@ impl SqlSession {
                 "writing Avro files (Parquet, CSV, JSON and Arrow files can be written)".into(),
             ));
         }
-        let (state, input) = self.physical_for_cutting(draft.input).await?;
+        let (mut state, input) = self.physical_for_cutting(draft.input).await?;
+        let mut stores = self.stores()?;
+        if let Some(said) = &draft.said {
+            stores = Arc::new(stores.with(said));
+            // Where its tasks' payloads look for what they need to know.
+            state.config_mut().set_extension(Arc::clone(&stores));
+        }
         let schema = draft.schema.unwrap_or_else(|| input.schema());
         sink::check_partition_columns(&schema, &draft.partition_by)?;
         let input = self.input(input, draft.target.kind).await?;
@@ -238,7 +274,7 @@ impl SqlSession {
         let made = sink::sink_of(&draft.format, &schema, &spec, &state).await?;
         let sink: Arc<dyn ExecutionPlan> = Arc::new(SinkExec::try_new(input, (made, writer), Arc::new(spec), 0)?);
         let (graph, texts) = cut(&sink, &table_names(draft.input), &state.task_ctx(), self.layout.cut)?;
-        let write = then(Write::new(draft.target, write, self.stores()?));
+        let write = then(Write::new(draft.target, write, stores));
         let explain = render(&graph, &texts);
         Ok(Planned::Write { graph, schema: count_schema(), explain, write })
     }
@@ -255,6 +291,22 @@ impl SqlSession {
         }
         Ok(plan)
     }
+}
+
+/// An explanation that may be shown: the options of a COPY are part of DataFusion's. Those of its store are no part of the
+/// plan, and others can be secrets too.
+pub(super) fn without_secrets(mut explain: Explain) -> Explain {
+    let LogicalPlan::Copy(copy) = explain.plan.as_ref() else { return explain };
+    let mut copy = copy.clone();
+    copy.options.retain(|name, _| !is_of_store(name));
+    for (_, value) in copy.options.iter_mut().filter(|(name, _)| is_secret(name)) {
+        *value = REDACTED.into();
+    }
+    let plan = LogicalPlan::Copy(copy);
+    // All that there is so far is the plan as it was written.
+    explain.stringified_plans = vec![plan.to_stringified(PlanType::InitialLogicalPlan)];
+    explain.plan = Arc::new(plan);
+    explain
 }
 
 /// A table that a write will have made.

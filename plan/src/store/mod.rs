@@ -25,10 +25,11 @@ mod settings;
 mod url;
 
 pub use error::{StoreError, StoreTrouble};
+pub(crate) use registry::{Said, store_of, urls};
 pub use registry::{StorePool, Stores};
-pub(crate) use registry::{store_of, urls};
 pub use secret::Secret;
 pub use settings::StoreSettings;
+pub(crate) use settings::is_of_store;
 
 pub(crate) use options::{StoreMessage, StoreOptions};
 pub(crate) use url::{Provider, StoreUrl};

@@ -3,7 +3,7 @@
 use super::{
     Secret, StoreError, StoreMessage, StoreOptions, StoreSettings, StoreTrouble, StoreUrl,
     build::{Built, Connections, build, files},
-    settings::is_of_store,
+    settings::{is_of_store, over},
     url::Provider,
 };
 use crate::sink::SinkExec;
@@ -84,6 +84,27 @@ enum Source {
     Payload(Vec<StoreOptions>),
 }
 
+/// What a statement says of a store.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    url: StoreUrl,
+    /// As they were written, such as `aws.region`.
+    options: BTreeMap<String, Secret>,
+}
+
+impl Said {
+    /// The names of its options, which mean nothing to anybody else.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.options.keys()
+    }
+
+    fn over(&self, statements: &BTreeMap<StoreUrl, BTreeMap<String, Secret>>) -> BTreeMap<String, Secret> {
+        statements
+            .get(&self.url)
+            .map_or_else(|| self.options.clone(), |before| over(self.url.provider, before, &self.options))
+    }
+}
+
 /// The stores of a session, or of a task.
 #[derive(Debug)]
 pub struct Stores {
@@ -105,25 +126,48 @@ impl Stores {
         Self { source: Source::Payload(stores), pool, registered: RwLock::default() }
     }
 
-    /// Takes the options that are a store's out of those of a statement about `url`. From now on the session's stores of
-    /// that URL have them. They are tried at once: a mistake is told where it was made.
-    pub(crate) fn take_options<'o>(
+    /// What a statement about `url` says of its store, if it does, out of all of its options. It is tried at once, over what
+    /// earlier statements said: a mistake is told where it was made.
+    pub(crate) fn said<'o>(
         &self,
         url: &Url,
         options: impl IntoIterator<Item = (&'o String, &'o String)>,
-    ) -> Result<Vec<String>> {
-        let taken: BTreeMap<_, _> = options.into_iter().filter(|(name, _)| is_of_store(name)).collect();
-        if taken.is_empty() {
-            return Ok(Vec::new());
+    ) -> Result<Option<Said>> {
+        let options = options.into_iter().filter(|(name, _)| is_of_store(name));
+        let options: BTreeMap<_, _> = options.map(|(name, value)| (name.clone(), Secret::new(value))).collect();
+        if options.is_empty() {
+            return Ok(None);
         }
-        let url = StoreUrl::of(url)?;
-        let names = taken.keys().map(|name| (*name).clone()).collect();
-        let secrets: BTreeMap<_, _> = taken.into_iter().map(|(k, v)| (k.clone(), Secret::new(v))).collect();
+        let said = Said { url: StoreUrl::of(url)?, options };
         if let Source::Session { settings, statements } = &self.source {
-            self.pool.get(&settings.resolve(&url, &secrets)?)?;
-            statements.write().unwrap_or_else(PoisonError::into_inner).insert(url, secrets);
+            let before = statements.read().unwrap_or_else(PoisonError::into_inner);
+            self.pool.get(&settings.resolve(&said.url, &said.over(&before))?)?;
         }
-        Ok(names)
+        Ok(Some(said))
+    }
+
+    /// From now on the session's stores are what a statement said.
+    pub(crate) fn take(&self, said: &Said) {
+        if let Source::Session { statements, .. } = &self.source {
+            let mut statements = statements.write().unwrap_or_else(PoisonError::into_inner);
+            let options = said.over(&statements);
+            statements.insert(said.url.clone(), options);
+        }
+    }
+
+    /// Stores as these would be if they had taken what a statement said, for that statement alone.
+    pub(crate) fn with(&self, said: &Said) -> Self {
+        let source = match &self.source {
+            Source::Session { settings, statements } => {
+                let statements = statements.read().unwrap_or_else(PoisonError::into_inner).clone();
+                Source::Session { settings: settings.clone(), statements: RwLock::new(statements) }
+            }
+            Source::Payload(stores) => Source::Payload(stores.clone()),
+        };
+        let registered = self.registered.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let stores = Self { source, pool: Arc::clone(&self.pool), registered: RwLock::new(registered) };
+        stores.take(said);
+        stores
     }
 
     fn options(&self, url: &StoreUrl) -> Result<StoreOptions> {
@@ -216,4 +260,37 @@ pub(crate) fn store_of(url: &ListingTableUrl) -> Url {
     let store = url.object_store();
     let url: &Url = store.as_ref();
     url.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_holds_once_it_is_taken_and_adds_up() {
+        let stores = Stores::of_session(StoreSettings::default(), Arc::new(StorePool::here()));
+        let url = Url::parse("s3://b/x").unwrap();
+        let said = |options: &[(&str, &str)]| {
+            let options: BTreeMap<_, _> = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            stores.said(&url, &options).unwrap()
+        };
+        let settings = |stores: &Stores| {
+            let settings = stores.options(&StoreUrl::of(&url).unwrap()).unwrap().settings;
+            settings.into_iter().map(|(name, value)| format!("{name}={}", value.reveal())).collect::<Vec<_>>()
+        };
+        assert!(said(&[("format.delimiter", ";")]).is_none());
+        let key = said(&[("aws.access_key_id", "k"), ("aws.secret_access_key", "s")]).unwrap();
+        assert_eq!(settings(&stores), [""; 0]);
+        let of_key = ["aws_access_key_id=k", "aws_secret_access_key=s"];
+        assert_eq!(settings(&stores.with(&key)), of_key);
+        assert_eq!(settings(&stores), [""; 0]);
+        stores.take(&key);
+        let region = said(&[("aws.region", "r"), ("format.delimiter", ";")]).unwrap();
+        assert_eq!(region.names().collect::<Vec<_>>(), ["aws.region"]);
+        let both = ["aws_access_key_id=k", "aws_region=r", "aws_secret_access_key=s"];
+        assert_eq!(settings(&stores.with(&region)), both);
+        assert_eq!(settings(&stores), of_key);
+        stores.take(&region);
+        assert_eq!(settings(&stores), both);
+    }
 }

@@ -2,7 +2,11 @@
 
 use super::{Secret, StoreError, StoreOptions, StoreTrouble, StoreUrl, url::Provider};
 use ::object_store::{ClientConfigKey, aws::AmazonS3ConfigKey, azure::AzureConfigKey, gcp::GoogleConfigKey};
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    time::Duration,
+};
 
 /// What a session knows of stores before anybody names one.
 #[derive(Clone, Debug)]
@@ -150,34 +154,47 @@ fn canonical(provider: Provider, name: &str) -> Option<String> {
     }
 }
 
-/// The prefix of a store's options in a statement.
-pub(super) const fn prefix(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Files => "",
-        Provider::S3 => "aws",
-        Provider::Gcs => "gcp",
-        Provider::Azure => "azure",
-        Provider::Http => "http",
-    }
-}
+/// What options of a statement that are a store's begin with, and whose they are.
+const PREFIXES: [(&str, Provider); 4] =
+    [("aws", Provider::S3), ("gcp", Provider::Gcs), ("azure", Provider::Azure), ("http", Provider::Http)];
 
 /// Whether an option of a statement is a store's rather than a format's.
-pub(super) fn is_of_store(option: &str) -> bool {
-    option.split_once('.').is_some_and(|(prefix, _)| ["aws", "gcp", "azure", "http"].contains(&prefix))
+pub(crate) fn is_of_store(option: &str) -> bool {
+    option.split_once('.').is_some_and(|(given, _)| PREFIXES.iter().any(|(prefix, _)| *prefix == given))
+}
+
+/// The client's name of an option of a statement, without its prefix; nothing when there is no such setting.
+fn setting_of(provider: Provider, name: &str) -> Option<String> {
+    // As DataFusion's own shell calls it.
+    canonical(provider, name.strip_suffix("_path").unwrap_or(name))
+}
+
+/// What a statement says of a store, over what earlier ones said of it. Credentials are one thing here too.
+pub(super) fn over(
+    provider: Provider,
+    before: &BTreeMap<String, Secret>,
+    said: &BTreeMap<String, Secret>,
+) -> BTreeMap<String, Secret> {
+    let setting = |option: &String| setting_of(provider, option.split_once('.')?.1);
+    let again: BTreeSet<String> = said.keys().filter_map(setting).collect();
+    let group = credentials(provider);
+    let says_who = again.iter().any(|setting| group.contains(&setting.as_str()));
+    let is_replaced =
+        |option: &String| setting(option).is_none_or(|s| again.contains(&s) || says_who && group.contains(&s.as_str()));
+    let kept = before.iter().filter(|(option, _)| !is_replaced(option));
+    kept.chain(said).map(|(option, value)| (option.clone(), value.clone())).collect()
 }
 
 fn of_statement(url: &StoreUrl, statement: &BTreeMap<String, Secret>) -> Result<Layer, String> {
     let mut layer = Layer::new();
     for (option, value) in statement {
         let (given, name) = option.split_once('.').unwrap_or(("", option));
-        let expected = prefix(url.provider);
+        let expected = PREFIXES.iter().find(|(_, provider)| *provider == url.provider).map_or("", |(prefix, _)| prefix);
         if given != expected {
             let store = url.provider.name();
             return Err(format!("option {option} means nothing for {store}, whose options begin with {expected:?}"));
         }
-        // As DataFusion's own shell calls it.
-        let name = name.strip_suffix("_path").unwrap_or(name);
-        let found = canonical(url.provider, name).ok_or_else(|| {
+        let found = setting_of(url.provider, name).ok_or_else(|| {
             format!("{} has no option {option}; those of DataFusion's object_store can be given", url.provider.name())
         })?;
         layer.push((found, option.clone(), value.clone()));
@@ -292,6 +309,23 @@ mod tests {
         let expected = [("aws_access_key_id", "sql"), ("aws_region", "us-2"), ("aws_secret_access_key", "sql")];
         assert_eq!(shown(&of_sql), expected);
         assert_eq!(of_sql.credentials.as_deref(), Some("OPTIONS (aws.access_key_id, aws.secret_access_key)"));
+    }
+
+    #[test]
+    fn a_statement_is_over_earlier_ones_option_by_option() {
+        let key = [("aws.access_key_id", "k"), ("aws.secret_access_key", "s"), ("aws.session_token", "t")];
+        let merged = |before: &[(&str, &str)], said: &[(&str, &str)]| {
+            let merged = over(Provider::S3, &secrets(before), &secrets(said));
+            merged.iter().map(|(k, v)| format!("{k}={}", v.reveal())).collect::<Vec<_>>()
+        };
+        let of_key = ["aws.access_key_id=k", "aws.region=r", "aws.secret_access_key=s", "aws.session_token=t"];
+        assert_eq!(merged(&key, &[("aws.region", "r")]), of_key);
+        // The same setting by another of its names.
+        assert_eq!(merged(&[("aws.aws_region", "old")], &[("aws.region", "r")]), ["aws.region=r"]);
+        // A token of one statement and a key of another are no credentials.
+        let other = [("aws.access_key_id", "k2"), ("aws.secret_access_key", "s2")];
+        let expected = ["aws.access_key_id=k2", "aws.region=r", "aws.secret_access_key=s2"];
+        assert_eq!(merged(&[&key[..], &[("aws.region", "r")]].concat(), &other), expected);
     }
 
     #[test]

@@ -18,4 +18,5 @@ mod session;
 mod shapes;
 mod sources;
 mod tpch;
+mod warehouse;
 mod writes;

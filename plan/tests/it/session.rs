@@ -33,6 +33,41 @@ async fn catalogue_statements_run_in_the_driver() {
 }
 
 #[tokio::test]
+async fn schemas_come_and_go() {
+    let session = session(2);
+    local(&session, "create schema s").await;
+    write(&session, "create table s.t as select 1 as a").await.unwrap();
+    let depended = refused(&session, "drop schema s restrict").await.to_string();
+    assert!(depended.contains("Cannot drop schema s because other tables depend on it: t"), "{depended}");
+    local(&session, "drop schema s cascade").await;
+    assert!(refused(&session, "select * from s.t").await.to_string().contains("not found"));
+    local(&session, "drop schema if exists s").await;
+    let gone = refused(&session, "drop schema s").await.to_string();
+    assert!(gone.contains("Schema 's' doesn't exist"), "{gone}");
+    local(&session, "create schema s").await;
+    local(&session, "drop schema datafusion.s").await;
+    let fixed = refused(&session, "drop schema tpch.sf1").await.to_string();
+    assert_eq!(fixed, "tpch.sf1: the schemas of tpch are fixed");
+}
+
+#[tokio::test]
+async fn a_table_whose_folder_is_gone_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    write_tables(dir.path()).await;
+    let session = session_over(dir.path(), 2).await;
+    local(&session, "create view big as select * from orders where id in (select id from orders)").await;
+    std::fs::rename(dir.path().join("orders"), dir.path().join("elsewhere")).unwrap();
+    for sql in ["select count(*) from orders", "select 1 where exists (select 1 from big)"] {
+        let error = refused(&session, sql).await.to_string();
+        assert!(error.contains("/orders/: the folder of table orders is not there"), "{sql}: {error}");
+    }
+    assert!(local(&session, "explain select * from orders").await[0].contains("the folder of table orders"));
+    // One without files is a table without rows.
+    std::fs::create_dir(dir.path().join("orders")).unwrap();
+    assert_eq!(query(&session, "select count(*) from big").await, ["0"]);
+}
+
+#[tokio::test]
 async fn explain_tells_the_stages() {
     let rows = local(&session(3), "explain select o_custkey, count(*) from tpch.sf1.orders group by 1").await;
     let stages = &rows[0];
@@ -45,6 +80,23 @@ async fn explain_tells_the_stages() {
         stages.contains("stage 0: scan orders -> partial aggregate (3 tasks, writes 3 blocks a task by Hash"),
         "{stages}"
     );
+}
+
+/// What a COPY says of its store is a secret, and holds for nobody until the COPY is done.
+#[tokio::test]
+async fn explain_shows_no_secret_and_changes_no_store() {
+    let session = session(2);
+    let copy = |options: &str| format!("copy (select 1 as a) to 's3://b/x/' stored as csv options ({options})");
+    let said =
+        "'aws.access_key_id' 'AKIA', 'aws.secret_access_key' 'hunter2', 'aws.region' 'eu-1', 'format.delimiter' ';'";
+    for explain in ["explain", "explain verbose", "explain format tree", "explain format graphviz"] {
+        let rows = local(&session, &format!("{explain} {}", copy(said))).await.join("\n");
+        assert!(rows.contains("write csv (1 task"), "{rows}");
+        assert!(!rows.contains("hunter2") && !rows.contains("AKIA"), "{rows}");
+    }
+    // A mistake is told where it was made.
+    let error = refused(&session, &copy("'aws.acces_key' 'x'")).await.to_string();
+    assert!(error.contains("S3 has no option aws.acces_key"), "{error}");
 }
 
 #[tokio::test]

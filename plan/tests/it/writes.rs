@@ -60,7 +60,7 @@ async fn read(table: &str, sql: &str) -> Vec<String> {
 }
 
 /// Paths of files below a folder, sorted, and of folders without any, with a `/`.
-fn files(dir: &Path) -> Vec<String> {
+pub(crate) fn files(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
         let name = entry.file_name().to_str().unwrap().to_owned();
@@ -416,26 +416,6 @@ async fn tables_are_made_replaced_and_dropped() {
     assert!(refused(&session, "select * from v").await.to_string().contains("not found"));
     drop(session);
     assert_eq!(files(scratch.path()), [""; 0], "tables go with their session");
-}
-
-#[tokio::test]
-async fn tables_of_a_warehouse_stay() {
-    let dir = tempfile::tempdir().unwrap();
-    let warehouse = dir.path().join("warehouse");
-    let session = || {
-        let options = hearth_plan::SessionOptions { warehouse: Some(warehouse.clone()), ..Default::default() };
-        SqlSession::new(options).unwrap()
-    };
-    let first = session();
-    assert_eq!(write(&first, "create table t as select 1 as a").await, Ok(1));
-    drop(first);
-    assert!(warehouse.join("t/_SUCCESS").exists());
-    let second = session();
-    let error = refused(&second, "create table t as select 2 as a").await.to_string();
-    assert!(error.contains("not empty") && error.contains("warehouse/t"), "{error}");
-    local(&second, &format!("create external table t stored as parquet location '{}/'", warehouse.join("t").display()))
-        .await;
-    assert_eq!(query(&second, "select a from t").await, ["1"]);
 }
 
 #[tokio::test]

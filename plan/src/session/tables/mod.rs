@@ -12,12 +12,15 @@
 //!   (`**`). What begins with `_` or `.` is nobody's data.
 //! - The files of a table have one format and one compression. Their columns are merged where types fit; a file that does
 //!   not fit is named, with the column and both types.
-//! - What lies in a location is listed again by each query; patterns in folders' names are expanded once.
+//! - What lies in a location is listed again by each query; patterns in folders' names are expanded once. A folder may be
+//!   empty, but of this machine's none may be gone.
 
+mod catalogs;
 mod check;
 mod directory;
 mod external;
 mod files;
+pub(super) mod gone;
 mod kind;
 mod location;
 mod path;
@@ -25,8 +28,9 @@ mod schema;
 mod widen;
 
 use arrow::datatypes::{DataType, SchemaRef};
+use catalogs::Catalogs;
 use datafusion::{
-    catalog::{DynamicFileCatalog, TableProvider},
+    catalog::TableProvider,
     common::{Constraints, DataFusionError, Result, TableReference, config_err},
     datasource::listing::{ListingOptions, ListingTable, ListingTableConfig},
     execution::{SessionStateBuilder, session_state::SessionState},
@@ -46,7 +50,7 @@ pub(super) fn context(state: SessionStateBuilder) -> SessionContext {
         state.table_factories_mut().insert(word.into(), Arc::new(external::Factory));
     }
     let by_path = Arc::new(FilesByPath::default());
-    let catalogs = DynamicFileCatalog::new(Arc::clone(state.catalog_list()), by_path.clone());
+    let catalogs = Catalogs::new(Arc::clone(state.catalog_list()), by_path.clone());
     let context = SessionContext::new_with_state(state);
     context.register_catalog_list(Arc::new(catalogs));
     let weak = context.state_weak_ref();
