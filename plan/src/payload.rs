@@ -48,6 +48,9 @@ struct Stage {
     /// Rows of a result are counted, and go nowhere.
     #[prost(bool, tag = "10")]
     discards: bool,
+    /// The tags of the files of scans, by which their stores know them.
+    #[prost(btree_map = "string, string", tag = "11")]
+    tags: BTreeMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -132,10 +135,10 @@ pub(crate) fn encode(
         }
     };
     let stores = shared.stores(&plan)?;
-    let compressions = scan::compressions(&plan);
+    let (compressions, tags) = (scan::compressions(&plan), scan::tags(&plan));
     let plan = Some(Box::new(codec::encode(&plan)?));
     let settings = shared.settings.clone();
-    let stage_message = Stage { plan, output, whole, settings, range, stores, compressions, discards: false };
+    let stage_message = Stage { plan, output, whole, settings, range, stores, compressions, discards: false, tags };
     let bytes = stage_message.encode_to_vec();
     if bytes.len() > MAX_PAYLOAD_BYTES {
         return Err(PlanError::TooLarge { stage: stage.to_owned(), bytes: bytes.len(), limit: MAX_PAYLOAD_BYTES });
@@ -168,6 +171,7 @@ pub struct DecodedPayload {
     config: SessionConfig,
     stores: Vec<StoreOptions>,
     compressions: BTreeMap<String, String>,
+    tags: BTreeMap<String, String>,
 }
 
 /// A fresh plan, and what becomes of its rows.
@@ -196,8 +200,8 @@ impl DecodedPayload {
         let stores = stage.stores.into_iter().map(StoreOptions::of_message).collect::<Result<_, _>>();
         let stores = stores.map_err(|e| malformed(e.strip_backtrace()))?;
         let config = SessionConfig::from(options);
-        let Stage { whole, discards, compressions, .. } = stage;
-        Ok(Self { plan, output, whole, discards, config, stores, compressions })
+        let Stage { whole, discards, compressions, tags, .. } = stage;
+        Ok(Self { plan, output, whole, discards, config, stores, compressions, tags })
     }
 
     /// Whether its only task computes all partitions of the plan.
@@ -223,6 +227,7 @@ impl DecodedPayload {
     /// A fresh plan.
     pub(crate) fn plan(&self, context: &TaskContext) -> datafusion::common::Result<FreshPlan> {
         let plan = scan::with_compressions(codec::decode(&self.plan, context)?, &self.compressions)?;
+        let plan = scan::with_tags(plan, &self.tags)?;
         Ok(match &self.output {
             Kind::Result => FreshPlan { plan, output: Output::Result },
             Kind::Single => FreshPlan { plan, output: Output::Single },

@@ -1,5 +1,6 @@
 //! How files are compressed, which DataFusion's messages of scans do not say.
 
+use super::scan_of;
 use datafusion::{
     common::{
         Result,
@@ -13,10 +14,6 @@ use datafusion::{
     physical_plan::ExecutionPlan,
 };
 use std::{collections::BTreeMap, str::FromStr, sync::Arc};
-
-fn scan_of(node: &Arc<dyn ExecutionPlan>) -> Option<&FileScanConfig> {
-    node.downcast_ref::<DataSourceExec>().and_then(|exec| exec.data_source().downcast_ref())
-}
 
 /// What a scan is known by on both sides: the first of its files. The files of one scan are compressed alike.
 fn key(scan: &FileScanConfig) -> Option<String> {

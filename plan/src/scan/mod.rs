@@ -14,14 +14,16 @@
 //!
 //! Guards are put around the plan of a task, after it was decoded: they never travel.
 
-mod arrow;
+pub(crate) mod arrow;
 mod compression;
 mod failure;
 mod morsel;
 mod source;
+mod tags;
 mod unchanged;
 
 pub(crate) use compression::{compressions, with_compressions};
+pub(crate) use tags::{tags, with_tags};
 
 use datafusion::{
     common::{
@@ -37,13 +39,15 @@ use datafusion::{
 use source::Guarded;
 use std::sync::Arc;
 
+/// The files that an operator reads, if it does.
+fn scan_of(node: &Arc<dyn ExecutionPlan>) -> Option<&FileScanConfig> {
+    node.downcast_ref::<DataSourceExec>().and_then(|exec| exec.data_source().downcast_ref())
+}
+
 /// The plan with guards around the files that it reads.
 pub(crate) fn guard(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
-        let source = node.downcast_ref::<DataSourceExec>().map(DataSourceExec::data_source);
-        let Some(scan) = source.and_then(|source| source.downcast_ref::<FileScanConfig>()) else {
-            return Ok(Transformed::no(node));
-        };
+        let Some(scan) = scan_of(&node) else { return Ok(Transformed::no(node)) };
         let guarded = Arc::new(Guarded::new(Arc::clone(&scan.file_source)));
         let scan = FileScanConfigBuilder::from(scan.clone()).with_source(guarded).build();
         Ok(Transformed::yes(DataSourceExec::from_data_source(scan) as Arc<dyn ExecutionPlan>))

@@ -62,10 +62,12 @@ impl Opening {
         unchanged::check(store.as_ref(), &file.object_meta, &at).await?;
         let reader = match readers {
             Readers::One(reader) => reader,
-            Readers::Arrow { files, streams } => match arrow::check(store.as_ref(), &file.object_meta, &at).await? {
-                arrow::Form::File => files,
-                arrow::Form::Stream => streams,
-            },
+            Readers::Arrow { files, streams } => {
+                match arrow::check(store.as_ref(), &file.object_meta, file.range.as_ref(), &at).await? {
+                    arrow::Form::File => files,
+                    arrow::Form::Stream => streams,
+                }
+            }
         };
         let inner = caught(&at, || reader.plan_file(file))?;
         Ok(Box::new(Guarded { inner, at }))

@@ -4,7 +4,6 @@ use super::{check, files::Files, kind::Kind, widen::widen, wrong};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::{common::Result, datasource::file_format::FileFormat, execution::session_state::SessionState};
 use futures::{FutureExt, StreamExt, stream};
-use object_store::ObjectMeta;
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 /// Files whose columns are read at once: enough for a store that is far away, bounded for the memory.
@@ -37,13 +36,9 @@ pub(super) async fn of(state: &SessionState, files: &Files, format: &dyn FileFor
         let message = "no files there to tell the columns; add some, or declare the columns";
         return Err(wrong(files.describe(), message));
     }
-    let mut reads = Vec::with_capacity(files.files.len());
-    for (place, file) in &files.files {
-        if file.size > 0 {
-            reads.push(of_file(state, files, format, files.url(*place, file), file.clone()));
-        }
-    }
-    let mut schemas = stream::iter(reads).buffered(AT_ONCE);
+    let filled = (0..files.files.len()).filter(|place| files.files[*place].1.size > 0);
+    // One that is not read yet is a number: there may be a million.
+    let mut schemas = stream::iter(filled).map(|place| of_file(state, files, format, place)).buffered(AT_ONCE);
     let mut merged: Option<Merged> = None;
     while let Some(schema) = schemas.next().await {
         let (url, schema) = schema?;
@@ -59,20 +54,21 @@ pub(super) async fn of(state: &SessionState, files: &Files, format: &dyn FileFor
     Ok(Arc::new(schema))
 }
 
-/// The columns of one file. Whatever its reader does, the file is named.
+/// The columns of the file at a place of the list. Whatever its reader does, the file is named.
 async fn of_file(
     state: &SessionState,
     files: &Files,
     format: &dyn FileFormat,
-    url: String,
-    file: ObjectMeta,
+    place: usize,
 ) -> Result<(String, SchemaRef)> {
+    let (root, file) = &files.files[place];
+    let url = files.url(*root, file);
     let kind = files.named.kind;
     let compressed = files.named.compression.is_some();
-    if let Some(problem) = check::ends(&files.store, &file, kind, compressed).await? {
+    if let Some(problem) = check::ends(&files.store, file, kind, compressed).await? {
         return Err(wrong(url, format!("{problem}; {}", kind.expected())));
     }
-    let objects = [file];
+    let objects = [file.clone()];
     let inferred = AssertUnwindSafe(format.infer_schema(state, &files.store, &objects)).catch_unwind().await;
     match inferred {
         Ok(Ok(schema)) => Ok((url, schema)),
