@@ -6,7 +6,7 @@
 //! | | missing values | control characters | two columns of one name |
 //! |---|---|---|---|
 //! | table, vertical, markdown | `NULL` | shown escaped | as they are |
-//! | csv, tsv | an empty field; an empty text is `""` | as they are, quoted | as they are |
+//! | csv, tsv | an empty field; an empty text is `""`, and so is a missing value that is alone on its line | as they are, quoted | as they are |
 //! | json, ndjson | `null` | JSON's escapes | the second is `name_2`, as members of an object must differ |
 //! | arrow, arrow-stream, parquet | missing | as they are | the second is `name_2`, as readers find columns by name |
 
@@ -84,8 +84,12 @@ impl Format {
 
     /// The format that a file of this name is expected to have; none when its extension says nothing.
     pub fn of_file(path: &Path) -> Option<Self> {
-        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-        Some(match extension.as_str() {
+        Self::of_extension(&path.extension()?.to_str()?.to_ascii_lowercase())
+    }
+
+    /// The format of files whose names end with `.` and this, in small letters; of tables that are read too.
+    pub(crate) fn of_extension(extension: &str) -> Option<Self> {
+        Some(match extension {
             "csv" => Self::Csv,
             "tsv" | "tab" => Self::Tsv,
             "json" => Self::Json,

@@ -1,5 +1,6 @@
 //! Formats of files, by what their names end with.
 
+use crate::format::Format;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use std::str::FromStr;
 
@@ -20,15 +21,18 @@ pub(super) const EXTENSIONS: &str = ".parquet, .csv, .tsv, .json, .ndjson, .json
                                      with .gz, .bz2, .xz or .zst)";
 
 impl Kind {
+    /// The endings are those that results are written by, and Avro's, which is read only.
     fn of_extension(extension: &str) -> Option<Self> {
-        Some(match extension {
-            "parquet" => Self::Parquet,
-            "csv" => Self::Csv,
-            "tsv" => Self::Tsv,
-            "json" | "ndjson" | "jsonl" => Self::Json,
-            "avro" => Self::Avro,
-            "arrow" | "feather" | "ipc" | "arrows" => Self::Arrow,
-            _ => return None,
+        Some(match Format::of_extension(extension) {
+            Some(Format::Parquet) => Self::Parquet,
+            Some(Format::Csv) => Self::Csv,
+            Some(Format::Tsv) => Self::Tsv,
+            Some(Format::Json | Format::Ndjson) => Self::Json,
+            Some(Format::Arrow | Format::ArrowStream) => Self::Arrow,
+            // For people.
+            Some(Format::Table | Format::Markdown | Format::Vertical) => return None,
+            None if extension == "avro" => Self::Avro,
+            None => return None,
         })
     }
 
@@ -104,9 +108,11 @@ mod tests {
     fn names_tell_format_and_compression() {
         let of = |name| Named::of(name).map(|n| (n.kind, n.compression, n.ending));
         assert_eq!(of("a.b.parquet"), Some((Kind::Parquet, None, ".parquet".into())));
+        assert_eq!(of("x.pq"), Some((Kind::Parquet, None, ".pq".into())));
+        assert_eq!(of("x.tab.gz"), Some((Kind::Tsv, Some("gz".into()), ".tab.gz".into())));
         assert_eq!(of("x.csv.gz"), Some((Kind::Csv, Some("gz".into()), ".csv.gz".into())));
         assert_eq!(of("x.jsonl.zst"), Some((Kind::Json, Some("zst".into()), ".jsonl.zst".into())));
-        for name in ["parquet", "x.txt", "x.gz", "x.parquet.gz", "README"] {
+        for name in ["parquet", "x.txt", "x.md", "x.gz", "x.parquet.gz", "README"] {
             assert_eq!(of(name), None, "{name}");
         }
         assert!(is_hidden("_SUCCESS") && is_hidden(".x.csv.crc") && !is_hidden("_k=1") && !is_hidden("a_b"));
