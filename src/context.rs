@@ -29,7 +29,22 @@ pub struct Context {
     driver: DriverHandle,
     local: Local,
     /// Holds everything of a local mode, and tables that go with the application; goes last.
-    _scratch: Scratch,
+    scratch: Scratch,
+    /// The one of the first application, when this is not it: tables of the session lie there.
+    first_scratch: Option<Scratch>,
+}
+
+/// What an application holds, as far as somebody can say.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Holdings {
+    /// This process's own cores: nobody else could have them.
+    Local,
+    /// Nothing: no master has taken it yet.
+    NotRegistered,
+    /// Nothing that its master knows of: it does not list the application among those that run.
+    NotListed,
+    /// What its master says.
+    Listed(Box<ApplicationView>),
 }
 
 /// What a local mode has to end with its application.
@@ -121,10 +136,10 @@ impl Context {
         options.plan.scratch = scratch.path().to_owned();
         let session = Session::new(driver.clone(), options);
         let session = session.map_err(QueryError::from)?;
-        Ok(Self { conf, session, driver, local, _scratch: scratch })
+        Ok(Self { conf, session, driver, local, scratch, first_scratch: None })
     }
 
-    /// Registers every Parquet, CSV or JSON file, or folder of parts, in `dir` as a table of its name.
+    /// Registers every file of a known format, or folder of parts, in `dir` as a table of its name.
     pub async fn register_tables(&self, dir: &Path) -> Result<Vec<String>, Error> {
         Ok(self.session.register_tables(dir).await.map_err(QueryError::from)?)
     }
@@ -159,17 +174,17 @@ impl Context {
         self.driver.application()
     }
 
-    /// What it holds, as its master sees it. `None` in `local[N]`, where nobody else could have it, and while it is not
-    /// registered.
-    pub async fn holdings(&self) -> Result<Option<ApplicationView>, crate::client::Error> {
+    /// What it holds, as its master sees it.
+    pub async fn holdings(&self) -> Result<Holdings, crate::client::Error> {
         let masters = match &self.local {
             Local::Cluster(masters) => masters.as_slice(),
             Local::OfOurOwn(cluster) => std::slice::from_ref(&cluster.address),
-            Local::Threads(_) => return Ok(None),
+            Local::Threads(_) => return Ok(Holdings::Local),
         };
-        let Some(id) = self.application() else { return Ok(None) };
+        let Some(id) = self.application() else { return Ok(Holdings::NotRegistered) };
         let view = MasterClient::try_connect(masters).await?.status().await?;
-        Ok(view.active.into_iter().find(|application| application.id == id))
+        let found = view.active.into_iter().find(|application| application.id == id);
+        Ok(found.map_or(Holdings::NotListed, |view| Holdings::Listed(Box::new(view))))
     }
 
     /// Registers anew, as another application, when this one is over. Tables, views and variables stay.
@@ -177,8 +192,15 @@ impl Context {
         let mut fresh = Self::connect(self.conf.clone()).await?;
         // The fresh driver reads results; the old session knows tables and variables.
         std::mem::swap(self, &mut fresh);
-        let Self { session, driver, local, _scratch, .. } = fresh;
+        let Self { session, driver, local, scratch, first_scratch, .. } = fresh;
         self.session.adopt(session);
+        // The adopted tables lie in the first application's directory: it goes when the session does. That of any other
+        // holds nothing but what ends here. Before anything is awaited, as who waits for this may give up.
+        let (first, _ended) = match first_scratch {
+            Some(first) => (first, Some(scratch)),
+            None => (scratch, None),
+        };
+        self.first_scratch = Some(first);
         let why = "replaced by another application of the same session".to_owned();
         end(driver, local, ApplicationState::Finished, why).await;
         Ok(())
@@ -187,9 +209,10 @@ impl Context {
     /// Says goodbye to the master, with a final state and a reason for people. Executors end; in the local modes
     /// everything else does too.
     pub async fn stop(self, state: ApplicationState, reason: impl Into<String>) {
-        self.session.settle().await;
-        drop(self.session);
-        end(self.driver, self.local, state, reason.into()).await;
+        let Self { session, driver, local, scratch: _scratch, first_scratch: _first, .. } = self;
+        session.settle().await;
+        drop(session);
+        end(driver, local, state, reason.into()).await;
     }
 }
 

@@ -22,7 +22,7 @@ mod local;
 mod scratch;
 
 pub use client::MasterClient;
-pub use context::Context;
+pub use context::{Context, Holdings};
 pub use error::Error;
 pub use hearth_core::{ApplicationState, conf::Conf};
 pub use hearth_driver::{

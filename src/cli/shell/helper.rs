@@ -46,8 +46,10 @@ impl Completer for ShellHelper {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let found = if line.trim_start().starts_with('.') {
-            commands::complete(&self.names(), &line[..pos])
+        // What counts stands before the cursor: at the beginning of `.help` nothing does.
+        let typed = &line[..pos];
+        let found = if typed.trim_start().starts_with('.') {
+            commands::complete(&self.names(), typed)
         } else {
             self.names().at(line, pos)
         };
@@ -140,5 +142,32 @@ impl Validator for ShellHelper {
         let text = context.input().trim();
         let complete = text.is_empty() || commands::of_line(text).is_some() || self.planner.scan(text).ended;
         Ok(if complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hearth_plan::SessionOptions;
+    use rustyline::history::MemHistory;
+
+    #[test]
+    fn every_place_of_a_line_can_be_completed() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let planner = SqlSession::new(SessionOptions::default()).unwrap();
+        let helper = ShellHelper::new(planner, runtime.handle().clone(), Arc::default());
+        let history = MemHistory::new();
+        let complete = |line: &str, pos| {
+            let (start, found) = helper.complete(line, pos, &Context::new(&history)).unwrap();
+            assert!(start <= pos, "{line:?} at {pos}");
+            found.into_iter().map(|pair| pair.replacement).collect::<Vec<_>>()
+        };
+        for line in [".help", " .format csv", ".explain select 1", "select 1"] {
+            for pos in 0..=line.len() {
+                complete(line, pos);
+            }
+        }
+        assert_eq!(complete(".help", 3), ["help"]);
+        assert!(!complete(".help", 0).contains(&"help".to_owned()));
     }
 }

@@ -1,6 +1,7 @@
 //! `.status`: what this session is, and what it holds of the cluster.
 
 use super::{Shell, run::count};
+use hearth::Holdings;
 use hearth_core::messages::status::ApplicationView;
 
 impl Shell {
@@ -27,8 +28,16 @@ impl Shell {
             return out;
         }
         match self.runtime.block_on(context.holdings()) {
-            Ok(Some(view)) => out.push_str(&held(&view)),
-            Ok(None) => out.push_str("holds       this process's own cores; nobody waits for them\n"),
+            Ok(Holdings::Listed(view)) => out.push_str(&held(&view)),
+            Ok(Holdings::Local) => out.push_str("holds       this process's own cores; nobody waits for them\n"),
+            Ok(Holdings::NotRegistered) => {
+                out.push_str("holds       nothing: no master has taken it yet; statements wait until one does\n");
+            }
+            Ok(Holdings::NotListed) => {
+                out.push_str(
+                    "holds       nothing: its master does not list it any more; the next statement finds out why\n",
+                );
+            }
             Err(error) => out.push_str(&format!("            {error}\n")),
         }
         out
