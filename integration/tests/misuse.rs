@@ -170,3 +170,29 @@ fn questions_about_what_is_not_there_are_refused() {
     let err = run(&["explain", "app-20200101000000-0001", "--master", &cluster.url]).failed(1);
     one_line(&err, &["app-20200101000000-0001"]);
 }
+
+#[test]
+fn a_parquet_file_has_one_result_and_no_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("t.parquet").to_string_lossy().into_owned();
+    let made = run(&[
+        "sql",
+        "--master",
+        "local[1]",
+        "-o",
+        &out,
+        "-e",
+        "create table t as select 1 as a; select a, 2 as b from t",
+    ]);
+    assert_eq!(made.ok(), "");
+    let read = format!("select * from '{out}'");
+    assert_eq!(run(&["sql", "--master", "local[1]", "--format", "csv", "-e", &read]).ok(), "a,b\n1,2\n");
+    fs::remove_file(&out).unwrap();
+    // Refused before anything runs: there is no master at all.
+    let nobody = ["sql", "--master", "hearth://127.0.0.1:9", "-o", &out, "-e"];
+    let two = run(&[&nobody[..], &["select 1; select 2"]].concat()).failed(1);
+    one_line(&two, &["statement 2 of 2", "room for the rows of one statement"]);
+    let none = run(&[&nobody[..], &["create table t as select 1 as a"]].concat()).failed(1);
+    one_line(&none, &["no statement gives rows"]);
+    assert!(!Path::new(&out).exists());
+}

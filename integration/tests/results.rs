@@ -128,3 +128,27 @@ fn a_large_result_streams_through_a_small_client() {
     client.ends_right(&cluster);
     cluster.await_idle();
 }
+
+/// Nobody reads, and nobody will: what is asked to end ends.
+#[test]
+fn a_signal_ends_a_client_whose_reader_stopped() {
+    for (asked, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let mut child = hearth()
+            .args(["sql", "--master", "local[1]", "--format", "csv", "-e", "select * from tpch.sf0_01.lineitem"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let unread = child.stdout.take().expect("it is piped");
+        // A pipe has room for 64 KiB; the result has megabytes.
+        eventually("the pipe is full", || {
+            let waiting = rustix::io::ioctl_fionread(&unread).expect("a pipe can be asked");
+            (waiting > 60 << 10).then_some(())
+        });
+        signal(child.id(), asked);
+        let status = eventually("the end of the client", || child.try_wait().expect("it can be waited for"));
+        assert_eq!(status.code(), Some(code));
+        drop(unread);
+    }
+}

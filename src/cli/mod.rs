@@ -1,7 +1,7 @@
 //! The command line: one file a command.
 //!
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 bad arguments,
-//! 130 interrupted.
+//! 130 interrupted (SIGINT), 143 terminated (SIGTERM).
 
 mod child;
 mod explain;
@@ -21,6 +21,7 @@ mod target;
 mod worker;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
+use signals::Asked;
 use std::process::ExitCode;
 
 /// A Spark-style cluster in one binary: a master tracks workers, drivers turn SQL into stages, executors run the tasks.
@@ -56,8 +57,9 @@ enum Command {
     Blocks,
 }
 
-/// What a shell makes of SIGINT: 128 and the signal's number.
+/// What a shell makes of a signal: 128 and its number.
 const INTERRUPTED: u8 = 130;
+const TERMINATED: u8 = 143;
 
 /// Why a command failed, and the code to exit with.
 #[derive(Debug)]
@@ -77,14 +79,18 @@ impl Failure {
         Self { code: 2, message: message.to_string() }
     }
 
-    /// The user interrupted it.
-    pub(crate) fn interrupted() -> Self {
-        Self { code: INTERRUPTED, message: "interrupted".into() }
+    /// A signal ended it.
+    pub(crate) fn ended_by(signal: Asked) -> Self {
+        let (code, message) = match signal {
+            Asked::Interrupt => (INTERRUPTED, "interrupted"),
+            Asked::Terminate => (TERMINATED, "terminated"),
+        };
+        Self { code, message: message.into() }
     }
 
-    /// Whether the user interrupted it.
+    /// Whether a signal ended it.
     pub(crate) const fn is_interruption(&self) -> bool {
-        self.code == INTERRUPTED
+        matches!(self.code, INTERRUPTED | TERMINATED)
     }
 }
 
@@ -144,6 +150,15 @@ pub(crate) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, Failure
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn each_signal_has_its_code() {
+        for (signal, code) in [(Asked::Interrupt, 130), (Asked::Terminate, 143)] {
+            let failure = Failure::ended_by(signal);
+            assert_eq!((failure.code, failure.is_interruption()), (code, true));
+        }
+        assert!(!Failure::failed("x").is_interruption());
+    }
 
     #[test]
     fn the_command_line_is_well_formed() {

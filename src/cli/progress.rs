@@ -49,14 +49,6 @@ impl Bars {
         Self { all: Some(all), follow: Some(follow) }
     }
 
-    /// Does something while no bar is drawn.
-    pub(super) fn suspend<T>(&self, f: impl FnOnce() -> T) -> T {
-        match &self.all {
-            Some(all) => all.suspend(f),
-            None => f(),
-        }
-    }
-
     /// Takes the bars away.
     pub(super) fn finish(&self) {
         if let Some(follow) = &self.follow {

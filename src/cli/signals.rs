@@ -1,7 +1,26 @@
 //! SIGINT and SIGTERM.
 
 use super::Failure;
+use std::fmt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Who asks a process to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// SIGINT: somebody at a terminal.
+    Interrupt,
+    /// SIGTERM: a service manager, `kill`, `timeout`.
+    Terminate,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        })
+    }
+}
 
 /// The two signals that ask a process to end.
 pub(crate) struct Stop {
@@ -16,11 +35,11 @@ impl Stop {
         Ok(Self { interrupt: take(SignalKind::interrupt())?, terminate: take(SignalKind::terminate())? })
     }
 
-    /// Waits for the next one; gives its name.
-    pub(crate) async fn next(&mut self) -> &'static str {
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => Asked::Interrupt,
+            _ = self.terminate.recv() => Asked::Terminate,
         }
     }
 }

@@ -25,13 +25,18 @@ impl Source {
     /// The text of `-e`, else of the file of `-f` (`-` is standard input), else of standard input.
     pub(super) fn read(execute: Option<&str>, file: Option<&Path>) -> Result<Self, Failure> {
         match (execute, file) {
-            (Some(text), _) => Ok(Self { text: text.to_owned(), name: None, unasked: false }),
+            (Some(text), _) => Ok(Self::typed(text)),
             (None, Some(path)) if path != Path::new("-") => Self::file(path),
             (None, file) => {
                 let text = decode("standard input", read_bounded(io::stdin().lock()))?;
                 Ok(Self { text, name: Some("standard input".into()), unasked: file.is_none() })
             }
         }
+    }
+
+    /// What somebody typed.
+    pub(super) fn typed(text: &str) -> Self {
+        Self { text: text.to_owned(), name: None, unasked: false }
     }
 
     /// The text of a file.
@@ -54,8 +59,13 @@ impl Source {
     }
 
     fn refusal(&self, error: &PlanError) -> Failure {
+        Failure::failed(self.named(error))
+    }
+
+    /// What is wrong with it as a whole.
+    pub(super) fn named(&self, error: &dyn std::fmt::Display) -> String {
         let at = self.name.as_ref().map_or_else(String::new, |name| format!("{name}: "));
-        Failure::failed(format!("{at}{error}"))
+        format!("{at}{error}")
     }
 
     /// What went wrong, with the statement that it was, when there are several or they are in a file.
@@ -68,6 +78,32 @@ impl Source {
             None => message.to_owned(),
         }
     }
+}
+
+/// Whether a statement's rows are what it is for. The others give none, or say how many rows they wrote elsewhere.
+pub(super) fn gives_rows(statement: &Statement) -> bool {
+    const OTHERS: [&str; 17] = [
+        "alter",
+        "begin",
+        "commit",
+        "copy",
+        "create",
+        "deallocate",
+        "delete",
+        "drop",
+        "insert",
+        "prepare",
+        "reset",
+        "rollback",
+        "set",
+        "start",
+        "truncate",
+        "update",
+        "use",
+    ];
+    let text = statement.to_string().to_ascii_lowercase();
+    let first = text.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    !OTHERS.contains(&first)
 }
 
 fn decode(name: &str, read: io::Result<Vec<u8>>) -> Result<String, Failure> {
@@ -84,4 +120,37 @@ fn read_bounded(from: impl io::Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(MAX_SQL_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_told_from_rows() {
+        let gives = |sql: &str| gives_rows(&Statement::parse(sql).unwrap()[0]);
+        for sql in [
+            "select 1",
+            "(select 1)",
+            "with a as (select 1) select * from a",
+            "values (1)",
+            "explain insert into t values (1)",
+            "show tables",
+            "describe t",
+            "execute p(1)",
+        ] {
+            assert!(gives(sql), "{sql}");
+        }
+        for sql in [
+            "create table t as select 1",
+            "create external table t stored as csv location 'x'",
+            "insert into t select 1",
+            "copy t to 'x'",
+            "set a.b = 1",
+            "drop table t",
+            "prepare p as select 1",
+        ] {
+            assert!(!gives(sql), "{sql}");
+        }
+    }
 }

@@ -2,11 +2,11 @@
 
 use super::{
     Failure, flags, logging, output,
-    rows::{self, Trouble},
+    rows::{self, Trouble, Written},
     settings, shell,
-    signals::Stop,
-    source::Source,
-    target::Target,
+    signals::{Asked, Stop},
+    source::{Source, gives_rows},
+    target::{Target, apart},
 };
 use hearth::{ApplicationState, Context, Error};
 use hearth_core::conf::{Conf, master_url::MasterUrl};
@@ -15,8 +15,9 @@ use std::{
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::atomic::Ordering,
-    time::Instant,
+    time::{Duration, Instant},
 };
+use tokio::time::timeout;
 
 /// Run SQL on a cluster, or on this machine.
 ///
@@ -44,7 +45,7 @@ pub(crate) struct Args {
     /// Write the rows to this file instead of standard output; it appears when all rows are in it.
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Register every Parquet, CSV or JSON file, or folder of parts, in DIR as a table of its name.
+    /// Register every Parquet, CSV, TSV, JSON, Avro or Arrow file, or folder of parts, in DIR as a table of its name.
     #[arg(long, value_name = "DIR")]
     tables: Option<PathBuf>,
     /// The application's name.
@@ -107,6 +108,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.is_interactive() {
         let options = shell::Options {
             format: args.format(),
+            // What goes to a file may be nothing for a terminal, where rows go after it.
+            screen: args.format.filter(|format| !format.is_binary()).unwrap_or_default(),
             output: args.output.clone(),
             tables: args.tables.clone(),
             history: !args.no_history,
@@ -116,30 +119,73 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let source = Source::read(args.execute.as_deref(), args.file.as_deref())?;
     let parsed = source.parse()?;
-    let mut target = Target::open(args.output.as_deref())?;
-    super::runtime(2)?.block_on(async {
-        let mut stop = Stop::listen()?;
-        let context = tokio::select! {
-            context = Context::connect(conf) => context.map_err(connect_failure)?,
-            _ = stop.next() => return Err(Failure::interrupted()),
-        };
-        let done = tokio::select! {
-            done = statements(args, &context, &source, &parsed, &mut target) => done,
-            // Dropping the query cancels it; the context then says goodbye.
-            _ = stop.next() => Err(Failure::interrupted()),
-        };
-        let done = done.and_then(|()| target.finish());
-        let (state, reason) = match &done {
-            Ok(()) => (ApplicationState::Finished, ""),
-            Err(failure) if failure.is_interruption() => (ApplicationState::Killed, failure.message.as_str()),
-            Err(failure) => (ApplicationState::Failed, failure.message.as_str()),
-        };
-        tokio::select! {
-            () = context.stop(state, reason) => done,
-            // Asked again: children end with this process.
-            _ = stop.next() => Err(Failure::interrupted()),
+    check_results(args.format(), &source, &parsed)?;
+    let target = Target::open(args.output.as_deref())?;
+    let runtime = super::runtime(2)?;
+    let done = runtime.block_on(all(args, conf, &source, &parsed, target));
+    if done.as_ref().is_err_and(Failure::is_interruption) {
+        // A thread that writes to a reader who stopped would be waited for.
+        runtime.shutdown_background();
+    }
+    done
+}
+
+/// How long rows that had come before a signal may take to be written: nobody may be reading.
+const LAST_ROWS: Duration = Duration::from_secs(1);
+
+/// Runs all statements in an application of their own.
+async fn all(args: &Args, conf: Conf, source: &Source, parsed: &[Statement], target: Target) -> Result<(), Failure> {
+    let mut stop = Stop::listen()?;
+    let context = tokio::select! {
+        context = Context::connect(conf) => context.map_err(connect_failure)?,
+        signal = stop.next() => return Err(Failure::ended_by(signal)),
+    };
+    let done = tokio::select! {
+        done = statements(args, &context, source, parsed, &target) => done,
+        // Dropping the query cancels it; the context then says goodbye.
+        signal = stop.next() => Err(Failure::ended_by(signal)),
+    };
+    let done = match done {
+        Err(failure) if failure.is_interruption() => {
+            let _ = timeout(LAST_ROWS, rows::flush(&target)).await;
+            Err(failure)
         }
-    })
+        Err(failure) => tokio::select! {
+            () = rows::flush(&target) => Err(failure),
+            signal = stop.next() => Err(Failure::ended_by(signal)),
+        },
+        Ok(()) => tokio::select! {
+            done = apart(move || target.finish()) => done,
+            signal = stop.next() => Err(Failure::ended_by(signal)),
+        },
+    };
+    let (state, reason) = match &done {
+        Ok(()) => (ApplicationState::Finished, ""),
+        Err(failure) if failure.is_interruption() => (ApplicationState::Killed, failure.message.as_str()),
+        Err(failure) => (ApplicationState::Failed, failure.message.as_str()),
+    };
+    tokio::select! {
+        () = context.stop(state, reason) => done,
+        // Asked again: children end with this process.
+        signal = stop.next() => Err(Failure::ended_by(signal)),
+    }
+}
+
+/// A file of bytes for programs has room for one result. Counts of rows that were written elsewhere do not take it.
+fn check_results(format: Format, source: &Source, statements: &[Statement]) -> Result<(), Failure> {
+    if !format.is_binary() {
+        return Ok(());
+    }
+    let mut results = (0..statements.len()).filter(|&place| gives_rows(&statements[place]));
+    let message = match (results.next(), results.next()) {
+        (Some(_), None) => return Ok(()),
+        (Some(_), Some(second)) => {
+            let text = format!("a {format} file has room for the rows of one statement; give each its own");
+            source.locate(second, statements, &text)
+        }
+        (None, _) => format!("no statement gives rows that {format} could hold; leave --format and -o out"),
+    };
+    Err(Failure::failed(message))
 }
 
 /// What no local mode can ever hold is a bad argument.
@@ -166,28 +212,30 @@ async fn statements(
     context: &Context,
     source: &Source,
     statements: &[Statement],
-    target: &mut Target,
+    target: &Target,
 ) -> Result<(), Failure> {
     if let Some(dir) = &args.tables {
         context.register_tables(dir).await.map_err(Failure::failed)?;
     }
     let format = args.format();
-    let mut results = 0;
+    let nowhere = Target::nowhere();
     for (place, statement) in statements.iter().enumerate() {
         let failed = |message: String| Failure::failed(source.locate(place, statements, &message));
         let begun = Instant::now();
         let mut query = context.run(statement).await.map_err(|e| failed(e.to_string()))?;
-        results += u32::from(!query.schema().fields().is_empty());
-        if format.is_binary() && results > 1 {
-            return Err(failed(format!("a {format} file has room for the rows of one statement; give each its own")));
-        }
-        let mut rows = 0;
-        let done = rows::write(&mut query, format, target, &mut rows, std::future::pending()).await;
+        let (format, target) = match format.is_binary() && !gives_rows(statement) {
+            true => (Format::default(), &nowhere),
+            false => (format, target),
+        };
+        let mut written = Written::default();
+        let done = rows::write(&mut query, format, target, &mut written, std::future::pending()).await;
         done.map_err(|trouble| match trouble {
             Trouble::Query(error) => failed(error.to_string()),
             Trouble::Output(message) => Failure::failed(message),
-            Trouble::Cancelled => Failure::interrupted(),
+            Trouble::Cancelled => Failure::ended_by(Asked::Interrupt),
+            Trouble::Ended(signal) => Failure::ended_by(signal),
         })?;
+        let rows = written.rows;
         if args.verbose {
             for stage in query.stages() {
                 output::remark(&format!("  {stage}"));

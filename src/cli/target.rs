@@ -2,26 +2,80 @@
 
 use super::Failure;
 use std::{
-    fs,
-    io::{self, BufWriter, Write},
-    os::unix::fs::PermissionsExt,
+    fs::{self, File},
+    io::{self, BufWriter, IsTerminal, Write},
+    os::{fd::AsFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 use tempfile::TempPath;
 
+/// Does what may wait for a reader on a thread of its own, so that signals are heard meanwhile. Whoever does not wait for its
+/// end leaves the thread behind.
+pub(super) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await.map_err(tokio::task::JoinError::try_into_panic) {
+        Ok(done) => done,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The process is ending.
+        Err(Err(_)) => std::future::pending().await,
+    }
+}
+
+/// What a target's bytes go to: held by the target, and by whatever thread writes to it.
+#[derive(Clone)]
+pub(super) struct Stream(Arc<Mutex<Buffer>>);
+
+/// Drops what it still holds: to write that could take for ever, and whoever wants it written flushes.
+struct Buffer(Option<BufWriter<Box<dyn Write + Send>>>);
+
+impl Stream {
+    fn new(out: impl Write + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Buffer(Some(BufWriter::new(Box::new(out)))))))
+    }
+
+    /// Hands every write on.
+    fn unbuffered(out: Box<dyn Write + Send>) -> Self {
+        Self(Arc::new(Mutex::new(Buffer(Some(BufWriter::with_capacity(0, out))))))
+    }
+
+    fn buffer(&self) -> MutexGuard<'_, Buffer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer().0.as_mut().map_or(Ok(bytes.len()), |out| out.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.buffer().0.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(out) = self.0.take() {
+            // Only so is nothing written.
+            drop(out.into_parts());
+        }
+    }
+}
+
 /// Where a query's rows go.
 pub(super) struct Target {
-    pub(super) stream: Box<dyn Write + Send>,
+    pub(super) stream: Stream,
     /// What errors call it.
     name: String,
     /// The reader of standard output went away.
     reader_left: Arc<AtomicBool>,
-    /// It may take over the terminal.
+    /// Its rows come on the terminal.
     takes_screen: bool,
+    /// A pager shows it, which has the keys.
+    paged: Arc<AtomicBool>,
     /// A file under its temporary name, and the name it gets.
     file: Option<(TempPath, PathBuf)>,
 }
@@ -33,9 +87,12 @@ impl Target {
         // Under these names standard output may be a file that somebody else is writing: it is not to be replaced.
         let Some(path) = path.filter(|path| *path != Path::new("-") && *path != Path::new("/dev/stdout")) else {
             let reader_left = Arc::new(AtomicBool::new(false));
-            let stdout = Quiet { stdout: io::stdout(), reader_left: Arc::clone(&reader_left) };
-            let stream = Box::new(BufWriter::new(stdout));
-            return Ok(Self { stream, name: "standard output".into(), reader_left, takes_screen: false, file: None });
+            // Not through the library's buffer, which the end of the process would write out, whoever reads.
+            let stdout = io::stdout().as_fd().try_clone_to_owned();
+            let stdout = File::from(stdout.map_err(|e| Failure::failed(format!("standard output: {e}")))?);
+            let stream = Stream::new(Quiet { stdout, reader_left: Arc::clone(&reader_left) });
+            let takes_screen = io::stdout().is_terminal();
+            return Ok(Self { reader_left, takes_screen, ..Self::to(stream, "standard output") });
         };
         let name = path.display().to_string();
         let failed = |e: io::Error| Failure::failed(format!("-o {name}: {e}"));
@@ -49,33 +106,45 @@ impl Target {
             Ok(about) if about.is_dir() => Err(failed(io::ErrorKind::IsADirectory.into())),
             Ok(about) if !about.is_file() => {
                 let file = fs::OpenOptions::new().write(true).open(&path).map_err(failed)?;
-                Ok(Self {
-                    stream: Box::new(BufWriter::new(file)),
-                    name,
-                    reader_left: Arc::default(),
-                    takes_screen: false,
-                    file: None,
-                })
+                Ok(Self::to(Stream::new(file), &name))
             }
             _ => {
                 let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                if !dir.is_dir() {
+                    let text = format!("-o {name}: there is no directory {}; make it first", dir.display());
+                    return Err(Failure::failed(text));
+                }
                 let temporary = tempfile::Builder::new()
                     .prefix(".hearth-")
                     // What any new file gets, less the umask; a temporary file's default hides it from everybody else.
                     .permissions(fs::Permissions::from_mode(0o666))
                     .tempfile_in(dir)
-                    .map_err(failed)?;
+                    // Its temporary name says nothing to anybody.
+                    .map_err(|e| failed(e.kind().into()))?;
                 let (file, temporary) = temporary.into_parts();
-                let stream = Box::new(BufWriter::new(file));
-                let file = Some((temporary, path));
-                Ok(Self { stream, name, reader_left: Arc::default(), takes_screen: false, file })
+                Ok(Self { file: Some((temporary, path)), ..Self::to(Stream::new(file), &name) })
             }
         }
     }
 
-    /// What a pager shows, which takes over the terminal and sets `reader_left` when it is quit.
-    pub(super) fn pager(stream: Box<dyn Write + Send>, reader_left: Arc<AtomicBool>) -> Self {
-        Self { stream, name: "the pager".into(), reader_left, takes_screen: true, file: None }
+    /// What a pager shows, which sets `paged` when it takes over the terminal, and `reader_left` when it is quit.
+    pub(super) fn pager(out: Box<dyn Write + Send>, paged: Arc<AtomicBool>, reader_left: Arc<AtomicBool>) -> Self {
+        Self { reader_left, takes_screen: true, paged, ..Self::to(Stream::unbuffered(out), "the pager") }
+    }
+
+    /// Takes rows that nobody wants.
+    pub(super) fn nowhere() -> Self {
+        Self::to(Stream::new(io::sink()), "nowhere")
+    }
+
+    fn to(stream: Stream, name: &str) -> Self {
+        let (reader_left, paged) = (Arc::default(), Arc::default());
+        Self { stream, name: name.to_owned(), reader_left, takes_screen: false, paged, file: None }
+    }
+
+    /// True while a pager has the terminal's keys.
+    pub(super) fn paged(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.paged)
     }
 
     /// Whether nothing else may be drawn on the terminal once rows come.
@@ -110,7 +179,7 @@ impl Target {
 
 /// Standard output whose reader may go away (`| head`) without that being a failure.
 struct Quiet {
-    stdout: io::Stdout,
+    stdout: File,
     reader_left: Arc<AtomicBool>,
 }
 
@@ -163,6 +232,28 @@ mod tests {
         symlink("/dev/null", &null).unwrap();
         write(&null, "gone").unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    /// A reader that stopped must not be waited for by whoever gives up.
+    #[test]
+    fn what_is_not_finished_is_dropped_without_being_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("rows");
+        let mut stream = Stream::new(File::create(&file).unwrap());
+        stream.write_all(b"first").unwrap();
+        stream.flush().unwrap();
+        stream.write_all(b"second").unwrap();
+        drop(stream);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "first");
+    }
+
+    #[test]
+    fn a_folder_that_is_missing_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let failure = Target::open(Some(&dir.path().join("missing/rows"))).err().unwrap();
+        let missing = dir.path().join("missing");
+        let expected = format!("-o {0}/rows: there is no directory {0}; make it first", missing.display());
+        assert_eq!(failure.message, expected);
     }
 
     #[test]

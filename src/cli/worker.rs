@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             tokio::select! {
                 code = worker.wait() => return Ok(code),
                 Ok(()) = registered.changed() => output::line(&format!("registered {}", worker.worker_id))?,
-                signal = stop.next() => worker.stop(signal),
+                signal = stop.next() => worker.stop(signal.to_string()),
             }
         }
     })?;

@@ -4,6 +4,7 @@ use super::{
     super::source::Source,
     Next, Shell,
     candidates::{Candidates, Names, files},
+    file::OpenFile,
     history::History,
     output,
 };
@@ -12,6 +13,7 @@ use hearth_core::conf::secret::{REDACTED, is_secret};
 use hearth_plan::format::Format;
 use std::{
     borrow::Cow,
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -88,22 +90,30 @@ impl Shell {
     pub(super) fn command(&mut self, command: &Command<'_>) -> Next {
         let done = match (command.name, command.argument) {
             ("quit" | "exit", _) => return Next::Leave,
-            ("explain", sql) if !sql.is_empty() => return self.run_text(&format!("EXPLAIN {sql}")),
-            ("read", path) if !path.is_empty() => match Source::file(Path::new(path)) {
-                Ok(source) => return self.run_text(&source.text),
+            ("explain", sql) if !sql.is_empty() => match self.explained(sql) {
+                Ok(source) => return self.run_source(&source),
+                Err(message) => Err(message),
+            },
+            ("read", path) if !path.is_empty() => match Source::file(Path::new(&*unquoted(path))) {
+                Ok(source) => return self.run_source(&source),
                 Err(failure) => Err(failure.message),
             },
             ("help", _) => self.show(&help()),
             ("tables", pattern) => self.tables(pattern),
             ("schema", table) if !table.is_empty() => self.schema(table),
             ("format", "") => self.show(&format!("{}\n", self.format)),
-            ("format", name) => name.parse().map(|format| self.format = format),
+            ("format", name) => name.parse().map(|format| {
+                self.format = format;
+                if self.file.results().is_none() {
+                    self.screen = format;
+                }
+            }),
             ("timing", word) => switch(word).map(|on| self.timing = on),
-            ("pager", "") => self.show(&format!("{}\n", if self.paging.on { &self.paging.command } else { "off" })),
+            ("pager", "") => self.show(&format!("{}\n", self.paging.command().unwrap_or("off"))),
             ("pager", word) => {
                 match switch(word) {
-                    Ok(on) => self.paging.on = on,
-                    Err(_) => (self.paging.on, self.paging.command) = (true, word.to_owned()),
+                    Ok(on) => self.paging.switch(on),
+                    Err(_) => self.paging.choose(word),
                 }
                 Ok(())
             }
@@ -172,19 +182,28 @@ impl Shell {
         context.as_ref().map(hearth::Context::planner).ok_or_else(|| "the session is over".into())
     }
 
-    fn redirect(&mut self, path: &str) -> Result<(), String> {
-        if let Some((target, _)) = self.target.take() {
-            target.finish().map_err(|failure| failure.message)?;
+    /// The text that explains a statement. One only: the others would run.
+    fn explained(&self, sql: &str) -> Result<Source, String> {
+        let text = format!("EXPLAIN {sql}");
+        match self.names()?.statements(&text).map_or(1, |statements| statements.len()) {
+            // What is no SQL is said where it is run.
+            0 | 1 => Ok(Source::typed(&text)),
+            n => Err(format!("expected one statement after .explain, found {n}; nothing ran")),
         }
+    }
+
+    fn redirect(&mut self, path: &str) -> Result<(), String> {
         if path == "-" {
-            self.format = if self.format.is_binary() { Format::Table } else { self.format };
-            return Ok(());
+            self.format = self.screen;
+            return self.file.take().map_or(Ok(()), OpenFile::close).map_err(|failure| failure.message);
         }
         let path = PathBuf::from(unquoted(path).into_owned());
+        // Opened first: when that fails, everything stays as it is.
+        let file = OpenFile::open(&path).map_err(|failure| failure.message)?;
         self.format = Format::of_file(&path).unwrap_or(self.format);
-        self.target = Some((Target::open(Some(&path)).map_err(|failure| failure.message)?, 0));
+        let before = self.file.replace(file);
         output::remark(&format!("rows go to {} as {}, until .output -", path.display(), self.format));
-        Ok(())
+        before.map_or(Ok(()), OpenFile::close).map_err(|failure| failure.message)
     }
 
     fn configuration(&self) -> String {

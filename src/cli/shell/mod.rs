@@ -14,10 +14,11 @@
 //! What holds: an error never ends the shell; an application that is over (its master forgot it, or ended it) is replaced
 //! before the next statement, with the tables, views and settings of this session; what looks like a secret is not kept.
 //!
-//! `integration/tests/shell.rs` drives a real session on a pseudo terminal: read it first.
+//! `integration/tests/shell/main.rs` drives a real session on a pseudo terminal: read it first.
 
 mod candidates;
 mod commands;
+mod file;
 mod helper;
 mod history;
 mod keywords;
@@ -29,7 +30,13 @@ mod run;
 mod screen;
 mod status;
 
-use super::{Failure, output, signals::Stop, sql::connect_failure, target::Target};
+use super::{
+    Failure, output,
+    signals::{Asked, Stop},
+    source::Source,
+    sql::connect_failure,
+};
+use file::{File, OpenFile};
 use hearth::{ApplicationState, Context};
 use hearth_core::conf::Conf;
 use hearth_plan::format::Format;
@@ -52,6 +59,8 @@ use tokio::{runtime::Runtime, sync::Mutex};
 pub(super) struct Options {
     /// How rows are printed, until `.format` says otherwise.
     pub(super) format: Format,
+    /// How they are printed on the terminal, once they do not go to a file any more.
+    pub(super) screen: Format,
     /// Where they go, until `.output` says otherwise.
     pub(super) output: Option<PathBuf>,
     /// A directory of tables.
@@ -68,7 +77,7 @@ enum Next {
     Prompt,
     Leave,
     /// Without waiting for anything.
-    LeaveAtOnce,
+    LeaveAtOnce(Asked),
 }
 
 /// The application, until somebody ends it: the shell, or a signal that comes while it waits for a key.
@@ -88,7 +97,9 @@ struct Shell {
     timing: bool,
     verbose: bool,
     /// The file of `.output`.
-    target: Option<(Target, u32)>,
+    file: File,
+    /// The terminal's format, while there is a file.
+    screen: Format,
     /// The application is over; the next statement needs another.
     lost: bool,
     begun: Instant,
@@ -99,7 +110,10 @@ const PROMPT: &str = "hearth> ";
 
 /// Runs a shell until it is left.
 pub(super) fn run(conf: Conf, options: Options) -> Result<(), Failure> {
-    let target = options.output.as_deref().map(|path| Target::open(Some(path))).transpose()?;
+    let file = File::default();
+    if let Some(path) = &options.output {
+        file.replace(OpenFile::open(path)?);
+    }
     let runtime = super::runtime(2)?;
     let context = runtime.block_on(connect(conf.clone(), &options))?;
     let empty = Arc::new(AtomicBool::new(true));
@@ -117,7 +131,8 @@ pub(super) fn run(conf: Conf, options: Options) -> Result<(), Failure> {
         format: options.format,
         timing: true,
         verbose: options.verbose,
-        target: target.map(|target| (target, 0)),
+        file,
+        screen: options.screen,
         lost: false,
         begun: Instant::now(),
         statements: 0,
@@ -127,7 +142,7 @@ pub(super) fn run(conf: Conf, options: Options) -> Result<(), Failure> {
         env!("CARGO_PKG_VERSION"),
         shell.master()
     ));
-    let at_prompt = screen::leave_on_signal(&shell.runtime, &shell.context)?;
+    let at_prompt = screen::leave_on_signal(&shell.runtime, &shell.context, &shell.file)?;
     let end = shell.prompts(&empty, &at_prompt);
     shell.leave(end)
 }
@@ -143,7 +158,7 @@ async fn connect(conf: Conf, options: &Options) -> Result<Context, Failure> {
     };
     tokio::select! {
         context = connect => context,
-        _ = stop.next() => Err(Failure::interrupted()),
+        signal = stop.next() => Err(Failure::ended_by(signal)),
     }
 }
 
@@ -197,25 +212,25 @@ impl Shell {
         self.history.keep(&mut self.editor, line);
         match commands::of_line(line) {
             Some(command) => self.command(&command),
-            None => self.run_text(line),
+            None => self.run_source(&Source::typed(line)),
         }
     }
 
     /// Ends the application.
-    fn leave(mut self, how: Next) -> Result<(), Failure> {
-        if how == Next::LeaveAtOnce {
+    fn leave(self, how: Next) -> Result<(), Failure> {
+        if let Next::LeaveAtOnce(signal) = how {
             // Executors end when they see that their driver is gone.
             self.runtime.shutdown_background();
-            return Err(Failure::interrupted());
+            return Err(Failure::ended_by(signal));
         }
-        let finished = self.target.take().map_or(Ok(()), |(target, _)| target.finish());
+        let finished = self.file.take().map_or(Ok(()), OpenFile::close);
         let context = self.runtime.block_on(async { self.context.lock().await.take() });
         if let Some(context) = context {
             self.runtime.block_on(async {
                 let mut stop = Stop::listen()?;
                 tokio::select! {
                     () = context.stop(ApplicationState::Finished, "") => Ok(()),
-                    _ = stop.next() => Err(Failure::interrupted()),
+                    signal = stop.next() => Err(Failure::ended_by(signal)),
                 }
             })?;
         }

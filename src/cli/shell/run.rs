@@ -2,15 +2,16 @@
 
 use super::{
     super::{
-        rows::{self, Trouble},
-        signals::Stop,
+        rows::{self, Trouble, Written},
+        signals::{Asked, Stop},
+        source::{Source, gives_rows},
+        target::{Target, apart},
     },
     Next, Shell, output, report,
 };
-use crate::cli::target::Target;
 use hearth::{Context, QueryRun};
-use hearth_plan::Statement;
-use std::time::Instant;
+use hearth_plan::{Statement, format::Format};
+use std::{sync::atomic::Ordering, time::Instant};
 use tokio::sync::oneshot;
 
 /// How a statement ended.
@@ -18,41 +19,44 @@ enum End {
     Done,
     /// It, and those after it, are not to run.
     Stop,
-    LeaveAtOnce,
+    LeaveAtOnce(Asked),
 }
 
 impl Shell {
     /// Runs the statements of a text, until one fails.
-    pub(super) fn run_text(&mut self, text: &str) -> Next {
+    pub(super) fn run_source(&mut self, source: &Source) -> Next {
         let shared = std::sync::Arc::clone(&self.context);
         let Ok(mut context) = shared.try_lock_owned() else { return Next::Leave };
         let Some(context) = context.as_mut() else { return Next::Leave };
-        let statements = match context.statements(text) {
+        let statements = match context.statements(&source.text) {
             Ok(statements) => statements,
             Err(error) => {
-                output::remark(&report::with_line(&error.to_string(), text));
+                output::remark(&report::with_line(&source.named(&error), &source.text));
                 return Next::Prompt;
             }
         };
-        for statement in &statements {
-            match self.statement(context, statement, text) {
+        for (place, statement) in statements.iter().enumerate() {
+            // What goes wrong, with the line of the text that it is about.
+            let told = |message: &str| report::with_line(&source.locate(place, &statements, message), &source.text);
+            match self.statement(context, statement, &told) {
                 End::Done => {}
                 End::Stop => break,
-                End::LeaveAtOnce => return Next::LeaveAtOnce,
+                End::LeaveAtOnce(signal) => return Next::LeaveAtOnce(signal),
             }
         }
         Next::Prompt
     }
 
-    fn statement(&mut self, context: &mut Context, statement: &Statement, text: &str) -> End {
+    fn statement(&mut self, context: &mut Context, statement: &Statement, told: &dyn Fn(&str) -> String) -> End {
         let begun = Instant::now();
         self.statements += 1;
         let handle = self.runtime.handle().clone();
-        let mut rows = 0;
-        let ran = handle.block_on(self.run(context, statement, &mut rows));
+        let mut written = Written::default();
+        let ran = handle.block_on(self.run(context, statement, &mut written));
+        let rows = written.rows;
         let seconds = begun.elapsed().as_secs_f64();
         match ran {
-            Ok(Some(query)) => {
+            Ok(query) => {
                 if self.verbose {
                     for stage in query.stages() {
                         output::remark(&format!("  {stage}"));
@@ -63,17 +67,17 @@ impl Shell {
                 }
                 End::Done
             }
-            Ok(None) => End::LeaveAtOnce,
+            Err(Trouble::Ended(signal)) => End::LeaveAtOnce(signal),
             Err(Trouble::Cancelled) => {
                 output::remark(&format!("cancelled after {} and {seconds:.3} s", count(rows, "row")));
                 End::Stop
             }
             Err(Trouble::Output(message)) => {
-                output::remark(&format!("error: {message}"));
+                output::remark(&told(&message));
                 End::Stop
             }
             Err(Trouble::Query(error)) => {
-                output::remark(&report::with_line(&error.to_string(), text));
+                output::remark(&told(&error.to_string()));
                 if error.ends_application() {
                     self.lost = true;
                     output::remark(
@@ -85,91 +89,121 @@ impl Shell {
         }
     }
 
-    /// Runs a statement; nothing when the user does not wait for its end.
+    /// Runs a statement.
     async fn run(
         &mut self,
         context: &mut Context,
         statement: &Statement,
-        rows: &mut u64,
-    ) -> Result<Option<QueryRun>, Trouble> {
+        written: &mut Written,
+    ) -> Result<QueryRun, Trouble> {
         let mut stop = Stop::listen().map_err(|failure| Trouble::Output(failure.message))?;
         if self.lost {
             tokio::select! {
                 done = context.reconnect() => done.map_err(Trouble::Query)?,
-                _ = stop.next() => return Err(Trouble::Cancelled),
+                signal = stop.next() => return Err(given_up(signal)),
             }
             self.lost = false;
             output::remark("connected again");
         }
         let mut query = tokio::select! {
             query = context.run(statement) => query.map_err(Trouble::Query)?,
-            _ = stop.next() => return Err(Trouble::Cancelled),
+            signal = stop.next() => return Err(given_up(signal)),
         };
-        let has_rows = !query.schema().fields().is_empty();
-        if self.format.is_binary() && has_rows {
-            let full = match &self.target {
-                None => Some(format!("{} is nothing for a terminal; say .output FILE first", self.format)),
-                Some((_, 0)) => None,
-                Some(_) => {
-                    Some(format!("a {} file has room for one result; say .output FILE for another", self.format))
+        // A count of rows that were written elsewhere does not take the only place of such a file.
+        let counts = self.format.is_binary() && !gives_rows(statement);
+        if self.format.is_binary() && !counts && !query.schema().fields().is_empty() {
+            self.has_room()?;
+        }
+        if let Some(mut file) = if counts { None } else { self.file.take() } {
+            let done = until_interrupted(&mut query, self.format, &file.target, written, &mut stop).await;
+            file.results += u32::from(written.begun);
+            match &done {
+                // It goes, with the shell.
+                Err(Trouble::Ended(_)) => {}
+                Err(Trouble::Query(_) | Trouble::Output(_)) if written.begun => {
+                    output::remark(&file.spoiled());
+                    self.format = self.screen;
                 }
-            };
-            if let Some(message) = full {
-                return Err(Trouble::Output(message));
+                _ => drop(self.file.replace(file)),
             }
+            return done.map(|()| query);
         }
-        let format = self.format;
-        let mut screen = None;
-        let target = match &mut self.target {
-            Some((target, results)) => {
-                *results += u32::from(has_rows);
-                target
-            }
-            None => screen.insert(match self.paging.target() {
-                Some(target) => target,
-                None => Target::open(None).map_err(|failure| Trouble::Output(failure.message))?,
-            }),
+        let screen = match self.paging.target() {
+            Some(target) => target,
+            None => Target::open(None).map_err(|failure| Trouble::Output(failure.message))?,
         };
-        let done = until_interrupted(&mut query, format, target, rows, &mut stop).await;
-        if let Some(screen) = screen {
-            // Shows what was held back, and waits until the pager is quit.
-            screen.finish().map_err(|failure| Trouble::Output(failure.message))?;
+        let format = if counts { Format::default() } else { self.format };
+        let done = until_interrupted(&mut query, format, &screen, written, &mut stop).await;
+        if matches!(done, Err(Trouble::Ended(_))) {
+            return done.map(|()| query);
         }
-        match done {
-            Some(done) => done.map(|()| Some(query)),
-            None => Ok(None),
+        // Shows what was held back, and waits until the pager is quit, whose keys these are.
+        let mut shown = std::pin::pin!(apart(move || screen.finish()));
+        loop {
+            tokio::select! {
+                shown = &mut shown => break shown.map_err(|failure| Trouble::Output(failure.message))?,
+                signal = stop.next() => if signal == Asked::Terminate { return Err(Trouble::Ended(signal)) },
+            }
+        }
+        done.map(|()| query)
+    }
+
+    /// Whether a result of bytes for programs has somewhere to go.
+    fn has_room(&self) -> Result<(), Trouble> {
+        let format = self.format;
+        match self.file.results() {
+            Some(0) => Ok(()),
+            None => Err(Trouble::Output(format!("{format} is nothing for a terminal; say .output FILE first"))),
+            Some(_) => {
+                let text = format!("a {format} file has room for one result; say .output FILE for another");
+                Err(Trouble::Output(text))
+            }
         }
     }
 }
 
-/// Writes the rows. The first SIGINT cancels the query; nothing once there is another, or SIGTERM.
+/// What a signal makes of a statement that has no rows yet.
+const fn given_up(signal: Asked) -> Trouble {
+    match signal {
+        Asked::Interrupt => Trouble::Cancelled,
+        Asked::Terminate => Trouble::Ended(signal),
+    }
+}
+
+/// Writes the rows. The first SIGINT cancels the query; another, or SIGTERM, ends everything. While a pager shows the rows,
+/// Ctrl-C is a key of its own.
 async fn until_interrupted(
     query: &mut QueryRun,
-    format: hearth_plan::format::Format,
-    target: &mut Target,
-    rows: &mut u64,
+    format: Format,
+    target: &Target,
+    written: &mut Written,
     stop: &mut Stop,
-) -> Option<Result<(), Trouble>> {
+) -> Result<(), Trouble> {
     let (cancel, cancelled) = oneshot::channel::<()>();
     let interrupted = async move {
         if cancelled.await.is_err() {
             std::future::pending::<()>().await;
         }
     };
-    let write = rows::write(query, format, target, rows, interrupted);
-    tokio::pin!(write);
+    let paged = target.paged();
+    let mut write = std::pin::pin!(rows::write(query, format, target, written, interrupted));
     let mut cancel = Some(cancel);
     loop {
         tokio::select! {
-            done = &mut write => return Some(done),
-            signal = stop.next() => match (signal, cancel.take()) {
-                ("SIGINT", Some(cancel)) => {
-                    output::remark("cancelling; Ctrl-C again leaves at once");
-                    // If nobody listens, it is over.
-                    let _ = cancel.send(());
+            done = &mut write => return done,
+            signal = stop.next() => {
+                if signal == Asked::Interrupt && paged.load(Ordering::SeqCst) {
+                    continue;
                 }
-                _ => return None,
-            },
+                match (signal, cancel.take()) {
+                    (Asked::Interrupt, Some(cancel)) => {
+                        output::remark("cancelling; Ctrl-C again leaves at once");
+                        // If nobody listens, it is over.
+                        let _ = cancel.send(());
+                    }
+                    _ => return Err(Trouble::Ended(signal)),
+                }
+            }
         }
     }
 }
