@@ -36,6 +36,8 @@ pub struct Rows {
     pub batches: Vec<RecordBatch>,
     /// Of each stage that ran, how many tasks it had; nothing where there are no stages.
     pub tasks: Vec<u32>,
+    /// Its stages for people, with how rows travelled between them; nothing where there are none.
+    pub stages: String,
 }
 
 /// Why a statement gave no rows, as its engine says it.
@@ -84,7 +86,7 @@ impl DataFusion {
         let plan = frame.create_physical_plan().await?;
         let schema = plan.schema();
         let batches = collect(plan, task.into()).await?;
-        Ok(Rows { schema, batches, tasks: Vec::new() })
+        Ok(Rows { schema, batches, tasks: Vec::new(), stages: String::new() })
     }
 }
 
@@ -96,5 +98,6 @@ async fn run_on_hearth(context: &Context, sql: &str) -> Result<Rows, hearth::Err
         batches.push(batch?);
     }
     let tasks = query.stages().iter().map(|stage| stage.tasks).collect();
-    Ok(Rows { schema, batches, tasks })
+    let stages = query.explain().to_owned();
+    Ok(Rows { schema, batches, tasks, stages })
 }

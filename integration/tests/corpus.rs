@@ -2,7 +2,7 @@
 //! partitions.
 //!
 //! `HEARTH_CORPUS` chooses: `joins` is a file, `joins:12` the query at that line of it, `joins:mark` the one of that name;
-//! several are separated by commas. `HEARTH_CORPUS_MODE` chooses one mode.
+//! several are separated by commas. `HEARTH_CORPUS_MODE` chooses one mode. What names nothing fails.
 
 use futures::future::join;
 use hearth::Conf;
@@ -22,12 +22,27 @@ const LOCAL: &[Mode] = &[
     ("local-stages", &[("spark.master", "local[2]"), ("hearth.sql.fuse", "never")]),
 ];
 
-/// On two one-core workers. Small batches bring out what holds only inside one.
+/// On two one-core workers. Small batches bring out what holds only inside one. The tables are small, so without being told
+/// to, nothing would be sorted by ranges and hardly a join would have both sides shuffled.
 const CLUSTER: &[Mode] = &[
     ("cluster-1", &[("spark.sql.shuffle.partitions", "1")]),
     ("cluster-2", &[("spark.sql.shuffle.partitions", "2")]),
-    ("cluster-7", &[("spark.sql.shuffle.partitions", "7"), ("hearth.sql.batchSize", "16")]),
+    (
+        "cluster-7",
+        &[
+            ("spark.sql.shuffle.partitions", "7"),
+            ("hearth.sql.batchSize", "16"),
+            ("hearth.sql.rangeSort", "always"),
+            ("spark.sql.autoBroadcastJoinThreshold", "-1"),
+        ],
+    ),
 ];
+
+/// The mode that sorts by ranges and shuffles joins, and how many queries must do so there: without its settings none do the
+/// one, and some 220 have an exchange by hash.
+const SHUFFLING: &str = "cluster-7";
+const MIN_RANGED: usize = 150;
+const MIN_HASHED: usize = 260;
 
 /// Partitions of plain DataFusion: several, so that its own parallel plans are what is compared with.
 const REFERENCE_PARTITIONS: usize = 3;
@@ -52,9 +67,9 @@ fn the_corpus_is_broad_and_its_exceptions_name_what_exists() {
 fn every_query_gives_the_rows_of_plain_datafusion_in_every_mode() {
     let corpus = corpus();
     let selected = Selected::parse(&std::env::var("HEARTH_CORPUS").unwrap_or_default());
+    assert_eq!(selected.unknown(&corpus), [""; 0], "HEARTH_CORPUS names what is not there");
     let only = std::env::var("HEARTH_CORPUS_MODE").unwrap_or_default();
-    let chosen = |modes: &'static [Mode]| modes.iter().filter(|m| only.is_empty() || m.0 == only).collect::<Vec<_>>();
-    let (local, cluster) = (chosen(LOCAL), chosen(CLUSTER));
+    let (local, cluster) = chosen(&only);
     // Dev builds use much stack, and plain DataFusion plans on these threads.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(4).thread_stack_size(16 << 20).enable_all().build().unwrap();
@@ -76,6 +91,24 @@ fn every_query_gives_the_rows_of_plain_datafusion_in_every_mode() {
     });
     drop(two_workers);
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// The modes of this name, in this process and on a cluster; all without a name.
+fn chosen(only: &str) -> (Vec<&'static Mode>, Vec<&'static Mode>) {
+    let of = |modes: &'static [Mode]| modes.iter().filter(|m| only.is_empty() || m.0 == only).collect::<Vec<_>>();
+    let (local, cluster) = (of(LOCAL), of(CLUSTER));
+    let names: Vec<_> = LOCAL.iter().chain(CLUSTER).map(|mode| mode.0).collect();
+    assert!(!local.is_empty() || !cluster.is_empty(), "there is no mode {only:?}; there are {names:?}");
+    (local, cluster)
+}
+
+#[test]
+fn a_filter_that_names_nothing_is_noticed() {
+    let unknown = |filter: &str| Selected::parse(filter).unknown(&corpus());
+    assert_eq!(unknown("joins, joins:9999,jions,numbers:half,numbers:hlaf"), ["joins:9999", "jions", "numbers:hlaf"]);
+    assert_eq!(unknown(""), [""; 0]);
+    assert_eq!(chosen("cluster-2").1.len(), 1);
+    std::panic::catch_unwind(|| chosen("clutser-2")).unwrap_err();
 }
 
 struct Run<'a> {
@@ -110,19 +143,26 @@ impl Run<'_> {
         engine.stop().await;
         let tally = self.corpus.tally(name, self.expected, &came);
         say(&format!(
-            "{name}: {} right, {} failed as expected, {} exceptions, {} wrong; {} of several stages, {} of several tasks; {:.0?}",
+            "{name}: {} right, {} failed as expected, {} exceptions, {} wrong; {} of several stages, {} of several tasks, {} by hash, {} by \
+             ranges; {:.0?}",
             tally.right,
             tally.errors,
             tally.excepted,
             tally.wrong.len(),
             came.staged,
             came.spread,
+            came.hashed,
+            came.ranged,
             begun.elapsed(),
         ));
         let mut wrong = tally.wrong;
         let one_task = ["cluster-1", "local"].contains(name);
         if self.selected.is_all() && !one_task && came.spread < MIN_SPREAD {
             wrong.push(format!("{name}: only {} queries had several tasks in a stage", came.spread));
+        }
+        let (hashed, ranged) = (came.hashed, came.ranged);
+        if self.selected.is_all() && *name == SHUFFLING && (hashed < MIN_HASHED || ranged < MIN_RANGED) {
+            wrong.push(format!("{name}: only {hashed} queries had exchanges by hash, and {ranged} by ranges"));
         }
         wrong
     }

@@ -39,6 +39,10 @@ pub struct Answers<'a> {
     pub staged: usize,
     /// Statements with a stage of more than one task.
     pub spread: usize,
+    /// Statements whose rows met by the hash of a key.
+    pub hashed: usize,
+    /// Statements that were sorted by ranges.
+    pub ranged: usize,
 }
 
 /// Which queries are to run: all, or those that a filter names.
@@ -100,9 +104,11 @@ impl Corpus {
                 let run = group.iter().map(|statement| answer(engine, statement));
                 let mut done = stream::iter(run).buffered(AT_ONCE);
                 let mut at = group.iter();
-                while let (Some((answer, tasks)), Some(statement)) = (done.next().await, at.next()) {
-                    answers.staged += usize::from(tasks.len() > 1);
-                    answers.spread += usize::from(tasks.iter().any(|&tasks| tasks > 1));
+                while let (Some((answer, run)), Some(statement)) = (done.next().await, at.next()) {
+                    answers.staged += usize::from(run.tasks.len() > 1);
+                    answers.spread += usize::from(run.tasks.iter().any(|&tasks| tasks > 1));
+                    answers.hashed += usize::from(run.has_exchange("hash"));
+                    answers.ranged += usize::from(run.has_exchange("range"));
                     answers.answers.insert((&script.name, statement.line), answer);
                 }
             }
@@ -167,11 +173,26 @@ impl Corpus {
     }
 }
 
-async fn answer(engine: &Engine, statement: &Statement) -> (Result<Table, String>, Vec<u32>) {
+/// How a statement ran.
+#[derive(Default)]
+struct Ran {
+    /// Of each stage, how many tasks it had.
+    tasks: Vec<u32>,
+    stages: String,
+}
+
+impl Ran {
+    /// Whether rows travelled so, by the tree of stages.
+    fn has_exchange(&self, kind: &str) -> bool {
+        self.stages.contains(&format!("─ {kind}, "))
+    }
+}
+
+async fn answer(engine: &Engine, statement: &Statement) -> (Result<Table, String>, Ran) {
     match timeout(PATIENCE, engine.run(&statement.sql)).await {
-        Ok(Ok(rows)) => (Table::of(&rows), rows.tasks),
-        Ok(Err(Failure(why))) => (Err(why), Vec::new()),
-        Err(_) => (Err(format!("no answer in {PATIENCE:?}")), Vec::new()),
+        Ok(Ok(rows)) => (Table::of(&rows), Ran { tasks: rows.tasks, stages: rows.stages }),
+        Ok(Err(Failure(why))) => (Err(why), Ran::default()),
+        Err(_) => (Err(format!("no answer in {PATIENCE:?}")), Ran::default()),
     }
 }
 
@@ -185,6 +206,11 @@ fn difference(statement: &Statement, expected: &Result<Table, String>, came: &Re
             (!contains(why, marked)).then(|| format!("its error should contain `{marked}`: {why}"))
         }
     }
+}
+
+/// Whether a filter means this statement: by its line or its name.
+fn is_called(statement: &Statement, query: &str) -> bool {
+    query == statement.line.to_string() || statement.name.as_deref() == Some(query)
 }
 
 fn contains(text: &str, part: &str) -> bool {
@@ -202,8 +228,12 @@ fn describe(mode: &str, script: &Script, statement: &Statement, difference: &str
         // Writing into a string does not fail.
         let _ = writeln!(text, "    {line}");
     }
-    let command = "cargo test -p hearth-integration --features sql --test corpus";
-    text.push_str(&format!("  again: HEARTH_CORPUS={place} {command}"));
+    // The binary is built first: a test's own build does not touch it. Both have one selection of features, as another one
+    // would build everything again.
+    let all = "--workspace --features hearth-integration/sql";
+    text.push_str(&format!(
+        "  again: cargo build {all} --bin hearth && HEARTH_CORPUS={place} HEARTH_CORPUS_MODE={mode} cargo test {all} --test corpus"
+    ));
     text
 }
 
@@ -223,9 +253,22 @@ impl Selected {
         self.0.is_empty()
     }
 
+    /// The parts that name nothing of this corpus.
+    pub fn unknown(&self, corpus: &Corpus) -> Vec<String> {
+        let known = |(file, query): &(String, Option<String>)| {
+            let mut statements = corpus.scripts.iter().filter(|s| s.name == *file).flat_map(|s| &s.statements);
+            statements.any(|statement| query.as_deref().is_none_or(|query| is_called(statement, query)))
+        };
+        let shown = |(file, query): &(String, Option<String>)| match query {
+            Some(query) => format!("{file}:{query}"),
+            None => file.clone(),
+        };
+        self.0.iter().filter(|part| !known(part)).map(shown).collect()
+    }
+
     /// What changes the session is needed by whatever comes after it in its file.
     fn has(&self, script: &Script, statement: &Statement) -> bool {
-        let is = |query: &str| query == statement.line.to_string() || statement.name.as_deref() == Some(query);
+        let is = |query: &str| is_called(statement, query);
         let chosen = |(file, query): &(String, Option<String>)| {
             *file == script.name && (statement.changes || query.as_deref().is_none_or(is))
         };

@@ -175,7 +175,7 @@ mod tests {
         let fields = vec![Field::new("n", DataType::Int64, true), Field::new("x", DataType::Float64, true)];
         let schema = Arc::new(Schema::new(fields));
         let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(n), Arc::new(x)]).unwrap();
-        Rows { schema, batches: vec![batch], tasks: Vec::new() }
+        Rows { schema, batches: vec![batch], tasks: Vec::new(), stages: String::new() }
     }
 
     fn table(values: &[(Option<i64>, f64)]) -> Table {
