@@ -86,11 +86,18 @@ impl From<DataFusionError> for PlanError {
         let text = describe(&error);
         match error.find_root() {
             DataFusionError::SQL(..) => Self::Syntax(text),
-            DataFusionError::NotImplemented(what) => Self::Unsupported(what.clone()),
+            DataFusionError::NotImplemented(what) => Self::Unsupported(what_is_missing(what).to_owned()),
             DataFusionError::Internal(_) => Self::Internal(text),
             _ => Self::Query(text),
         }
     }
+}
+
+/// What DataFusion says is not supported, without its saying so: we do.
+fn what_is_missing(message: &str) -> &str {
+    let message = message.trim_end_matches('.');
+    let said = [" is not supported yet", " is not supported", " not supported yet", " not supported"];
+    said.iter().find_map(|said| message.strip_suffix(said)).unwrap_or(message)
 }
 
 /// The message, with the position and the hints of its diagnostic, as far as the message lacks them.
@@ -125,4 +132,19 @@ fn with_diagnostic(mut message: String, diagnostic: Option<&Diagnostic>) -> Stri
         }
     }
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_supported_is_said_once() {
+        for said in ["Deregistering new schemas is not supported", "Deregistering new schemas not supported yet."] {
+            let error = PlanError::from(DataFusionError::NotImplemented(said.into()));
+            assert_eq!(error.to_string(), "Deregistering new schemas is not supported yet");
+        }
+        let error = PlanError::from(DataFusionError::NotImplemented("UNBOUNDED tables".into()));
+        assert_eq!(error.to_string(), "UNBOUNDED tables is not supported yet");
+    }
 }
