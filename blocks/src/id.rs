@@ -15,6 +15,18 @@ pub enum OutputId {
         /// The attempt that wrote it.
         task: TaskId,
     },
+    /// A run of bytes of the only block that a map task has, kept by an executor that read it:
+    /// `replica_<shuffle>_<map partition>_<task>_<piece>`.
+    Replica {
+        /// Which shuffle.
+        shuffle: ShuffleId,
+        /// Which of its map partitions.
+        map_partition: u32,
+        /// The attempt that wrote the block.
+        task: TaskId,
+        /// Which run.
+        piece: u32,
+    },
     /// A result task's rows, one block: `result_<task>`.
     Result {
         /// The attempt that wrote it.
@@ -45,7 +57,7 @@ const SHOWN: usize = 128;
 
 impl BadBlockId {
     fn output(text: &str) -> Self {
-        let expected = "shuffle_<shuffle>_<map partition>_<task> or result_<task>, in decimal";
+        let expected = "shuffle_<shuffle>_<map partition>_<task>, replica_<shuffle>_<map partition>_<task>_<piece> or result_<task>, in decimal";
         Self { kind: "output", expected, text: text.chars().take(SHOWN).collect() }
     }
 
@@ -69,7 +81,7 @@ impl OutputId {
     /// The attempt that wrote it.
     pub const fn task(&self) -> TaskId {
         match self {
-            Self::Map { task, .. } | Self::Result { task } => *task,
+            Self::Map { task, .. } | Self::Replica { task, .. } | Self::Result { task } => *task,
         }
     }
 
@@ -88,6 +100,9 @@ impl fmt::Display for OutputId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Map { shuffle, map_partition, task } => write!(f, "shuffle_{shuffle}_{map_partition}_{task}"),
+            Self::Replica { shuffle, map_partition, task, piece } => {
+                write!(f, "replica_{shuffle}_{map_partition}_{task}_{piece}")
+            }
             Self::Result { task } => write!(f, "result_{task}"),
         }
     }
@@ -104,6 +119,12 @@ impl FromStr for OutputId {
                     shuffle: ShuffleId(parts.next()?.parse().ok()?),
                     map_partition: parts.next()?.parse().ok()?,
                     task: TaskId(parts.next()?.parse().ok()?),
+                },
+                "replica" => Self::Replica {
+                    shuffle: ShuffleId(parts.next()?.parse().ok()?),
+                    map_partition: parts.next()?.parse().ok()?,
+                    task: TaskId(parts.next()?.parse().ok()?),
+                    piece: parts.next()?.parse().ok()?,
                 },
                 "result" => Self::Result { task: TaskId(parts.next()?.parse().ok()?) },
                 _ => return None,
@@ -144,6 +165,9 @@ mod tests {
         assert_eq!(map.to_string(), "shuffle_4_4294967295_18446744073709551615");
         assert_eq!(map.to_string().parse(), Ok(map));
         assert_eq!(map.data_file(), "shuffle_4_4294967295_18446744073709551615.data");
+        let replica = OutputId::Replica { shuffle: ShuffleId(4), map_partition: 1, task: TaskId(2), piece: 3 };
+        assert_eq!(replica.to_string(), "replica_4_1_2_3");
+        assert_eq!(replica.to_string().parse(), Ok(replica));
         let result = OutputId::Result { task: TaskId(0) };
         assert_eq!(result.index_file(), "result_0.index");
         assert_eq!(result.to_string().parse(), Ok(result));
@@ -168,6 +192,8 @@ mod tests {
             "result_ 1",
             "../result_1",
             "Result_1",
+            "replica_1_2_3",
+            "replica_1_2_3_4_5",
         ] {
             assert!(bad.parse::<OutputId>().is_err(), "{bad:?}");
             assert!(format!("{bad}.0").parse::<BlockId>().is_err(), "{bad:?}");

@@ -10,12 +10,15 @@ use hearth_proto::v1;
 
 impl From<BlockId> for v1::BlockId {
     fn from(id: BlockId) -> Self {
-        use v1::block_id::{Map, Output, Result};
+        use v1::block_id::{Map, Output, Replica, Result};
         let output = match id.output {
             OutputId::Map { shuffle, map_partition, task } => {
                 Output::Map(Map { shuffle: shuffle.0, map_partition, task: task.0 })
             }
             OutputId::Result { task } => Output::Result(Result { task: task.0 }),
+            OutputId::Replica { shuffle, map_partition, task, piece } => {
+                Output::Replica(Replica { shuffle: shuffle.0, map_partition, task: task.0, piece })
+            }
         };
         Self { output: Some(output), reduce: id.reduce }
     }
@@ -31,6 +34,12 @@ impl TryFrom<v1::BlockId> for BlockId {
                 OutputId::Map { shuffle: ShuffleId(m.shuffle), map_partition: m.map_partition, task: TaskId(m.task) }
             }
             Output::Result(r) => OutputId::Result { task: TaskId(r.task) },
+            Output::Replica(r) => OutputId::Replica {
+                shuffle: ShuffleId(r.shuffle),
+                map_partition: r.map_partition,
+                task: TaskId(r.task),
+                piece: r.piece,
+            },
         };
         Ok(output.block(id.reduce))
     }
@@ -81,7 +90,8 @@ mod tests {
     #[test]
     fn ids_survive_the_wire() {
         let map = OutputId::Map { shuffle: ShuffleId(1), map_partition: 2, task: TaskId(3) };
-        for id in [map.block(4), OutputId::Result { task: TaskId(u64::MAX) }.block(0)] {
+        let replica = OutputId::Replica { shuffle: ShuffleId(1), map_partition: 2, task: TaskId(3), piece: 4 };
+        for id in [map.block(4), OutputId::Result { task: TaskId(u64::MAX) }.block(0), replica.block(0)] {
             assert_eq!(BlockId::try_from(v1::BlockId::from(id)), Ok(id));
         }
         let e = BlockId::try_from(v1::BlockId { output: None, reduce: 0 }).unwrap_err();

@@ -62,6 +62,41 @@ fn every_path_of_a_block_gives_the_same_rows() {
     }
 }
 
+/// Each executor reads what all tasks want once, and most of it from the other executors.
+#[test]
+fn what_every_task_wants_is_passed_on_by_executors() {
+    let cluster = TestCluster::start_logging_blocks(&[1, 1, 1]);
+    // Every line has its order, and the specification says how long comments are.
+    let query = "select count(*) as n, sum(case when length(o_comment) between 19 and 78 \
+                 and length(l_comment) between 10 and 43 then 1 else 0 end) as right \
+                 from tpch.sf0_1.lineitem join tpch.sf0_1.orders on l_orderkey = o_orderkey";
+    for service in [true, false] {
+        let name = format!("service {service}");
+        let with_service = format!("spark.shuffle.service.enabled={service}");
+        let mut conf = vec!["--name", &name, "--format", "csv", "--conf", &with_service];
+        for pair in [
+            "hearth.shuffle.localRead=false",
+            "spark.sql.autoBroadcastJoinThreshold=1g",
+            "spark.sql.shuffle.partitions=12",
+        ] {
+            conf.extend(["--conf", pair]);
+        }
+        let sql = |text: &str| cluster.sql(&[&conf[..], &["-e", text]].concat()).ok();
+        assert!(sql(&format!("explain {query}")).contains("broadcast"));
+        assert_eq!(sql(query), "n,right\n600572,600572\n", "{name}");
+        cluster.await_idle();
+        let apps = cluster.status().completed;
+        let app = apps.iter().filter(|a| a.name == name).max_by_key(|a| a.id.clone()).unwrap();
+        let moved = Traffic::of(&cluster, &app.id);
+        // Twelve tasks on three executors read all of it.
+        assert!(moved.from_files >= 3 * moved.over_network, "{name}: {moved:?}");
+        assert!(
+            moved.from_peers * 4 >= moved.over_network && moved.from_peers < moved.over_network,
+            "{name}: {moved:?}"
+        );
+    }
+}
+
 #[test]
 fn a_sort_by_ranges_comes_in_order() {
     let cluster = TestCluster::start(&[1, 1]);

@@ -26,7 +26,7 @@ impl From<FetchError> for TaskFailure {
             OutputId::Map { shuffle, map_partition, task } => {
                 Self::FetchFailed { shuffle, map_partition, map_task: task, location: *e.location, message: e.message }
             }
-            OutputId::Result { .. } => Self::Transient(e.to_string()),
+            OutputId::Result { .. } | OutputId::Replica { .. } => Self::Transient(e.to_string()),
         }
     }
 }

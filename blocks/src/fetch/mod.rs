@@ -25,13 +25,10 @@ mod stream;
 
 use crate::{BlockId, machine::BlockWanted};
 use channels::Channels;
-use hearth_core::{
-    ApplicationId,
-    messages::{task::BlockLocation, worker::Address},
-};
+use hearth_core::{ApplicationId, messages::task::BlockLocation};
 use spans::Span;
 use std::{
-    path::Path,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -52,6 +49,15 @@ pub struct Wanted {
     pub id: BlockId,
     /// Its bytes, as its writer committed them.
     pub size: u64,
+    /// Which of them are wanted. Begins at a piece of the index: at a multiple of [`PIECE`](crate::limits::PIECE).
+    pub range: Range<u64>,
+}
+
+impl Wanted {
+    /// All of a block.
+    pub const fn whole(location: BlockLocation, id: BlockId, size: u64) -> Self {
+        Self { location, id, size, range: 0..size }
+    }
 }
 
 /// Fetches blocks. One for a process: clones share their connections.
@@ -99,6 +105,11 @@ impl Fetcher {
         Self { shared: Arc::new(Shared { options, io, channels, broken, local, remote }) }
     }
 
+    /// Whether blocks of this location are read from their files.
+    pub fn reads_files_of(&self, location: &BlockLocation) -> bool {
+        self.shared.options.reads_files_of(location)
+    }
+
     /// What it did so far.
     pub fn counts(&self) -> FetchCounts {
         FetchCounts {
@@ -120,15 +131,10 @@ impl Shared {
     /// What the planner needs to know of a span of a block.
     fn plan(&self, wanted: &Wanted, span: &Span) -> BlockWanted {
         let location = &wanted.location;
-        let served = location.address.port != 0;
-        let host = &location.address.host;
-        let here = *host == self.options.host || Address::is_loopback(host) && Address::is_loopback(&self.options.host);
-        let file = !served || self.options.local_read && here;
         BlockWanted {
             size: span.len,
-            // A relative path would be looked for in this process's own directory.
-            file: file && Path::new(&location.directory).is_absolute(),
-            address: served.then(|| location.address.clone()),
+            file: self.options.reads_files_of(location),
+            address: (location.address.port != 0).then(|| location.address.clone()),
         }
     }
 }

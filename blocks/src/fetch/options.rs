@@ -1,8 +1,14 @@
 //! How to fetch.
 
 use crate::machine::PlannerOptions;
-use hearth_core::conf::{Conf, keys};
-use std::time::Duration;
+use hearth_core::{
+    conf::{Conf, keys},
+    messages::{task::BlockLocation, worker::Address},
+};
+use std::{path::Path, time::Duration};
+
+/// A server that says nothing for so long is not worth waiting for, when others have the same blocks.
+const QUICK: Duration = Duration::from_secs(5);
 
 /// How to fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +54,20 @@ impl FetchOptions {
             retry_wait: conf.get(&keys::SHUFFLE_IO_RETRY_WAIT),
             idle_timeout: conf.get(&keys::NETWORK_TIMEOUT),
         }
+    }
+
+    /// The same for servers of which others have the same blocks: what does not come at once is had elsewhere.
+    #[must_use]
+    pub fn once(self) -> Self {
+        Self { max_retries: 0, idle_timeout: self.idle_timeout.min(QUICK), ..self }
+    }
+
+    /// Whether blocks of this location are read from their files: those of this machine, and those that nobody serves.
+    pub(super) fn reads_files_of(&self, location: &BlockLocation) -> bool {
+        let Address { host, port } = &location.address;
+        let here = *host == self.host || Address::is_loopback(host) && Address::is_loopback(&self.host);
+        // A relative path would be looked for in this process's own directory.
+        (*port == 0 || self.local_read && here) && Path::new(&location.directory).is_absolute()
     }
 
     pub(super) fn planner(&self) -> PlannerOptions {

@@ -35,9 +35,9 @@ impl Span {
 pub(super) fn of(wanted: &[Wanted], max_in_flight: u64) -> Vec<Span> {
     let usual = (max_in_flight / 5).clamp(PIECE, MAX_SPAN) / PIECE * PIECE;
     let of_block = |(block, wanted): (usize, &Wanted)| {
-        let size = wanted.size;
+        let (begin, size) = (wanted.range.start, wanted.range.end.saturating_sub(wanted.range.start));
         let most = usual.max(size.div_ceil(MAX_SPANS).next_multiple_of(PIECE));
-        let span = move |i: u64| Span { block, offset: i * most, len: most.min(size - i * most) };
+        let span = move |i: u64| Span { block, offset: begin + i * most, len: most.min(size - i * most) };
         (0..size.div_ceil(most).max(1)).map(span)
     };
     wanted.iter().enumerate().flat_map(of_block).collect()
@@ -53,18 +53,25 @@ mod tests {
     };
 
     fn spans(sizes: &[u64], max_in_flight: u64) -> Vec<(usize, Range<u64>)> {
-        let wanted = |size: &u64| Wanted {
-            location: BlockLocation {
-                worker: "w".parse().unwrap(),
-                executor: None,
-                address: Address { host: "h".into(), port: 1 },
-                directory: "/d".into(),
-            },
-            id: OutputId::Result { task: TaskId(1) }.block(0),
-            size: *size,
-        };
-        let wanted: Vec<_> = sizes.iter().map(wanted).collect();
+        let wanted: Vec<_> = sizes.iter().map(|size| wanted(*size)).collect();
         of(&wanted, max_in_flight).into_iter().map(|span| (span.block, span.range())).collect()
+    }
+
+    fn wanted(size: u64) -> Wanted {
+        let location = BlockLocation {
+            worker: "w".parse().unwrap(),
+            executor: None,
+            address: Address { host: "h".into(), port: 1 },
+            directory: "/d".into(),
+        };
+        Wanted::whole(location, OutputId::Result { task: TaskId(1) }.block(0), size)
+    }
+
+    #[test]
+    fn a_part_of_a_block_is_spans_within_it() {
+        let part = Wanted { range: PIECE..3 * PIECE + 5, ..wanted(9 * PIECE) };
+        let spans: Vec<_> = of(&[part], 10 * PIECE).iter().map(Span::range).collect();
+        assert_eq!(spans, [PIECE..3 * PIECE, 3 * PIECE..3 * PIECE + 5]);
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Fetching {
                     let bytes = self.arrived.remove(&block).unwrap_or_default();
                     let span = self.spans[block];
                     assert_eq!(bytes.len() as u64, span.len, "a delivered span has arrived whole");
-                    let last = span.range().end == self.wanted[span.block].size;
+                    let last = span.range().end == self.wanted[span.block].range.end;
                     told = Some(Some(Ok(BlockPiece { index: span.block, bytes, last })));
                 }
                 Effect::Fail { block, failure } => {

@@ -11,7 +11,7 @@ pub fn remove_outputs(dir: &Path, shuffles: &[ShuffleId], results: &[TaskId]) ->
     remove_where(dir, |name| {
         let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
         match stem.parse() {
-            Ok(OutputId::Map { shuffle, .. }) => shuffles.contains(&shuffle),
+            Ok(OutputId::Map { shuffle, .. } | OutputId::Replica { shuffle, .. }) => shuffles.contains(&shuffle),
             Ok(OutputId::Result { task }) => results.contains(&task),
             Err(_) => false,
         }

@@ -66,7 +66,7 @@ impl Worker {
     }
 
     fn wanted(&self, address: Option<SocketAddr>, id: BlockId, size: usize) -> Wanted {
-        Wanted { location: self.location(address), id, size: size as u64 }
+        Wanted::whole(self.location(address), id, size as u64)
     }
 }
 

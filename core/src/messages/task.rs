@@ -32,6 +32,9 @@ pub struct MapStatus {
     pub sizes: Vec<u64>,
 }
 
+/// The most executors that are named to one another as readers of the same blocks: enough to share the work of one server.
+pub const MAX_PEERS: usize = 64;
+
 /// The outputs of one shuffle, as of an epoch. Complete: one for each map partition, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapStatuses {
@@ -41,6 +44,8 @@ pub struct MapStatuses {
     pub epoch: u64,
     /// One status a map partition, in order.
     pub statuses: Vec<MapStatus>,
+    /// Where executors keep what they have read of it, for one another; nothing where each reads a part of its own.
+    pub peers: Vec<BlockLocation>,
 }
 
 /// What an executor says when its link opens.
@@ -56,6 +61,8 @@ pub struct ExecutorRegistration {
     pub host: String,
     /// Its task slots.
     pub cores: u32,
+    /// Where readers find its outputs.
+    pub blocks: BlockLocation,
     /// Tasks that still run, on a registration after the first.
     pub running: Vec<TaskId>,
 }

@@ -288,6 +288,7 @@ pub(super) fn task_ups() -> Vec<TaskUp> {
                 worker: worker(),
                 host: "127.0.0.1".into(),
                 cores: 8,
+                blocks: location(None),
                 running: vec![TaskId(1), TaskId(u64::MAX)],
             }),
             TaskUp::Statuses(news().into_iter().map(|news| TaskStatus { task: TaskId(11), news }).collect()),
@@ -343,7 +344,12 @@ pub(super) fn task_downs() -> Vec<TaskDown> {
 
 pub(super) fn map_statuses() -> Vec<MapStatuses> {
     vec![
-        MapStatuses { shuffle: ShuffleId(5), epoch: 6, statuses: vec![map_status(0), map_status(1)] },
-        MapStatuses { shuffle: ShuffleId(5), epoch: 0, statuses: vec![] },
+        MapStatuses {
+            shuffle: ShuffleId(5),
+            epoch: 6,
+            statuses: vec![map_status(0), map_status(1)],
+            peers: vec![location(None), location(Some(3))],
+        },
+        MapStatuses { shuffle: ShuffleId(5), epoch: 0, statuses: vec![], peers: vec![] },
     ]
 }

@@ -75,7 +75,7 @@ impl Reader {
             let error = damaged(partition, &"no master has named the application that stored it");
             return stream::iter([Err(error)]).boxed();
         };
-        let wanted = Wanted { location, id: OutputId::Result { task }.block(0), size };
+        let wanted = Wanted::whole(location, OutputId::Result { task }.block(0), size);
         let fetched = self.fetcher.fetch(&application, vec![wanted]);
         let piece = |BlockPiece { bytes, last, .. }| Piece { bytes, last };
         let lost = move |source| QueryError::Lost { partition, source: Box::new(source) };

@@ -16,7 +16,7 @@ use hearth_core::{
     ExecutorId, LinkId, Now, TaskId, WorkerId,
     messages::{
         application::ExecutorGrant,
-        task::{ExecutorRegistration, TaskDown},
+        task::{BlockLocation, ExecutorRegistration, MAX_PEERS, TaskDown},
     },
 };
 use std::{
@@ -58,6 +58,8 @@ pub(super) struct Executor {
     pub(super) worker: WorkerId,
     pub(super) host: String,
     pub(super) cores: u32,
+    /// Where its outputs are, once it has said so.
+    blocks: Option<BlockLocation>,
     pub(super) presence: Presence,
     granted: bool,
     /// When it last said anything, or was granted.
@@ -98,6 +100,7 @@ impl Executors {
             worker: grant.worker,
             host: grant.host,
             cores: grant.resources.cores,
+            blocks: None,
             presence: Presence::Granted,
             granted: true,
             heard: now,
@@ -116,6 +119,7 @@ impl Executors {
             worker: said.worker.clone(),
             host: said.host.clone(),
             cores: said.cores,
+            blocks: None,
             presence: Presence::Granted,
             granted: false,
             heard: now,
@@ -123,6 +127,7 @@ impl Executors {
             suspects: Vec::new(),
         });
         (executor.worker, executor.host, executor.cores) = (said.worker, said.host, said.cores);
+        executor.blocks = Some(said.blocks);
         executor.heard = now;
         executor.suspects.clear();
         let before = std::mem::replace(&mut executor.presence, Presence::Connected(link));
@@ -140,6 +145,15 @@ impl Executors {
             }
             Presence::Granted | Presence::Away(None) => None,
         }
+    }
+
+    /// Where the executors that listen keep blocks which others can ask for.
+    pub(super) fn peers(&self) -> Vec<BlockLocation> {
+        let listens = |executor: &&Executor| matches!(executor.presence, Presence::Connected(_));
+        let blocks = self.table.values().filter(listens).filter_map(|executor| executor.blocks.clone());
+        // Executors of one worker have one block service.
+        let served: BTreeSet<_> = blocks.filter(|blocks| blocks.address.port != 0).collect();
+        served.into_iter().take(MAX_PEERS).collect()
     }
 
     /// Its link closed.

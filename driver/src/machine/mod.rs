@@ -382,7 +382,8 @@ impl Machine for Driver {
                 fx.push(Effect::Answer { reply, answer });
             }
             Event::MapStatusesAsked { reply, shuffle, epoch } => {
-                fx.push(Effect::Answer { reply, answer: self.dag.outputs.answer(shuffle, epoch) });
+                let answer = self.dag.outputs.answer(shuffle, epoch, || self.executors.peers());
+                fx.push(Effect::Answer { reply, answer });
             }
             Event::StopAsked { state, message } => return self.stop(now, state, message, fx),
         }

@@ -27,6 +27,8 @@ struct Shuffle {
     available: usize,
     /// The epoch of its last loss.
     epoch: u64,
+    /// Some reader takes all of it in each task.
+    everywhere: bool,
 }
 
 impl Shuffle {
@@ -38,9 +40,10 @@ impl Shuffle {
 }
 
 impl MapOutputTracker {
-    pub(super) fn add(&mut self, shuffle: ShuffleId, tasks: u32) {
+    /// `everywhere`: some reader takes all of it in each of its tasks.
+    pub(super) fn add(&mut self, shuffle: ShuffleId, tasks: u32, everywhere: bool) {
         let outputs = vec![None; tasks as usize];
-        self.shuffles.insert(shuffle, Shuffle { outputs, available: 0, epoch: self.epoch });
+        self.shuffles.insert(shuffle, Shuffle { outputs, available: 0, epoch: self.epoch, everywhere });
     }
 
     pub(super) fn remove(&mut self, shuffle: ShuffleId) {
@@ -129,8 +132,8 @@ impl MapOutputTracker {
         TaskInput { shuffle, epoch: self.shuffles.get(&shuffle).map_or(0, |s| s.epoch) }
     }
 
-    /// The answer to an executor that wants all outputs, not older than `epoch`.
-    pub(super) fn answer(&self, shuffle: ShuffleId, epoch: u64) -> Answer {
+    /// The answer to an executor that wants all outputs, not older than `epoch`. `peers` are the executors that may read them.
+    pub(super) fn answer(&self, shuffle: ShuffleId, epoch: u64, peers: impl FnOnce() -> Vec<BlockLocation>) -> Answer {
         if epoch > self.epoch {
             let text = format!("epoch {epoch} of shuffle {shuffle} is ahead of the driver's {}", self.epoch);
             return Answer::Refused(Refusal::Malformed(text));
@@ -140,6 +143,7 @@ impl MapOutputTracker {
                 shuffle,
                 epoch: self.epoch,
                 statuses: s.outputs.iter().flatten().cloned().collect(),
+                peers: if s.everywhere { peers() } else { Vec::new() },
             }),
             Some(s) => {
                 let missing = s.outputs.len() - s.available;

@@ -73,13 +73,14 @@ impl Executor {
     }
 
     fn register(&self, link: LinkId, fx: &mut Vec<Effect>) {
-        let ExecutorOptions { executor, worker, host, cores, .. } = &self.options;
+        let ExecutorOptions { executor, worker, host, cores, blocks, .. } = &self.options;
         let registration = ExecutorRegistration {
             version: VERSION.into(),
             executor: *executor,
             worker: worker.clone(),
             host: host.clone(),
             cores: *cores,
+            blocks: blocks.clone(),
             running: self.tasks.unreported(),
         };
         fx.push(Effect::ToDriver { link, message: TaskUp::Register(registration) });

@@ -1,6 +1,9 @@
 //! What the executor's machine is told before it starts.
 
-use hearth_core::{ExecutorId, WorkerId};
+use hearth_core::{
+    ExecutorId, WorkerId,
+    messages::{task::BlockLocation, worker::Address},
+};
 use std::time::Duration;
 
 /// Names and figures; `Default` holds the figures of the specification.
@@ -14,6 +17,8 @@ pub struct ExecutorOptions {
     pub host: String,
     /// Its task slots.
     pub cores: u32,
+    /// Where readers find its outputs.
+    pub blocks: BlockLocation,
     /// How often to tell the driver that it lives (`spark.executor.heartbeatInterval`).
     pub heartbeat_interval: Duration,
     /// How long it lives on without a link (`hearth.executor.driverTimeout`).
@@ -41,6 +46,12 @@ impl Default for ExecutorOptions {
             worker: "worker".parse().expect("a valid id"),
             host: "localhost".into(),
             cores: 1,
+            blocks: BlockLocation {
+                worker: "worker".parse().expect("a valid id"),
+                executor: None,
+                address: Address { host: "localhost".into(), port: 0 },
+                directory: "/nowhere".into(),
+            },
             heartbeat_interval: Duration::from_secs(10),
             driver_timeout: Duration::from_secs(20),
             silence_timeout: Duration::from_secs(120),

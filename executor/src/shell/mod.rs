@@ -30,6 +30,7 @@ mod output;
 mod panics;
 mod perform;
 mod process;
+mod replicas;
 mod runtime;
 mod server;
 mod slots;
@@ -54,10 +55,16 @@ use hearth_core::{
 };
 use memory::Memory;
 use perform::Performer;
+use replicas::Replicas;
 use runtime::TaskRuntime;
 use server::OwnServer;
 use slots::Slots;
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use task::{Decoded, Evaluator};
 use tokio::{
     runtime::Handle,
@@ -132,7 +139,7 @@ pub async fn start(
 }
 
 async fn start_with(
-    options: ShellOptions,
+    mut options: ShellOptions,
     memory: Memory,
     dial: Arc<dyn Dial<TaskDown, TaskUp>>,
     client: Arc<dyn DriverClient>,
@@ -145,12 +152,22 @@ async fn start_with(
         true => Some(serve_outputs(&options, dir.clone(), &tracker).await?),
         false => None,
     };
+    options.machine.blocks = location(&options, server.as_ref());
     let fetcher = Fetcher::on(options.fetch.clone(), Handle::current());
+    let replicas = Arc::new(Replicas {
+        application: options.application.clone(),
+        dir: dir.clone(),
+        own: options.machine.blocks.clone(),
+        fetcher: fetcher.clone(),
+        peers: Fetcher::on(options.fetch.clone().once(), Handle::current()),
+        kept: Mutex::default(),
+    });
     let evaluator = Arc::new(Evaluator {
         application: options.application.clone(),
-        location: location(&options, server.as_ref()),
+        location: options.machine.blocks.clone(),
         dir: dir.clone(),
         fetcher: fetcher.clone(),
+        replicas: replicas.clone(),
         memory,
         decoded: Decoded::default(),
     });
@@ -167,7 +184,7 @@ async fn start_with(
         client,
         events: events.clone(),
         tracker: tracker.clone(),
-        dir: dir.clone(),
+        replicas: replicas.clone(),
         exit: exited,
     };
     let (ended, handle) = watch::channel(None);
@@ -184,7 +201,9 @@ async fn start_with(
         drop(runtime);
         remove_own_files(&options).await;
         let FetchCounts { local_bytes, remote_bytes, broken_requests } = fetcher.counts();
-        tracing::info!(local_bytes, remote_bytes, broken_requests, "blocks read by this executor");
+        let peer_bytes = replicas.peers.counts().remote_bytes;
+        let remote_bytes = remote_bytes + peer_bytes;
+        tracing::info!(local_bytes, remote_bytes, peer_bytes, broken_requests, "blocks read by this executor");
         ended.send_replace(exit.borrow_and_update().clone());
     });
     Ok(ExecutorHandle { events, ended: handle })

@@ -1,13 +1,13 @@
 //! Effects become deeds.
 
-use super::{ExecutorExit, slots::Slots, uplink::Uplink};
+use super::{ExecutorExit, replicas::Replicas, slots::Slots, uplink::Uplink};
 use crate::machine::{Effect, Event};
 use hearth_core::{
     Level, ShuffleId, TaskId,
     client::DriverClient,
     run::{Perform, Performed},
 };
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
@@ -18,8 +18,7 @@ pub(super) struct Performer {
     pub(super) client: Arc<dyn DriverClient>,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) tracker: TaskTracker,
-    /// Where outputs are written.
-    pub(super) dir: PathBuf,
+    pub(super) replicas: Arc<Replicas>,
     pub(super) exit: watch::Sender<Option<ExecutorExit>>,
 }
 
@@ -65,7 +64,8 @@ impl Performer {
     }
 
     fn remove(&self, shuffles: Vec<ShuffleId>, results: Vec<TaskId>) {
-        let dir = self.dir.clone();
+        self.replicas.forget(&shuffles);
+        let dir = self.replicas.dir.clone();
         self.tracker.spawn_blocking(move || match hearth_blocks::remove_outputs(&dir, &shuffles, &results) {
             Ok(files) => tracing::debug!("removed {files} files of {shuffles:?} and {results:?}"),
             // They go with the application's directory.

@@ -1,10 +1,11 @@
 //! Where a task's input comes from: the blocks that its map statuses name, by way of the executor's fetcher.
 
+use super::replicas::Replicas;
 use futures::{
-    Stream, StreamExt,
+    Stream, StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
-use hearth_blocks::{BlockPiece, BlockStream, Fetcher, OutputId, Wanted};
+use hearth_blocks::{BlockPiece, Fetcher, OutputId, Wanted};
 use hearth_core::{
     ApplicationId,
     messages::task::{MapStatus, MapStatuses, TaskFailure},
@@ -25,6 +26,7 @@ use std::{
 pub(super) struct ShuffleSource {
     application: ApplicationId,
     fetcher: Fetcher,
+    replicas: Arc<Replicas>,
     /// One an input.
     inputs: Vec<Arc<MapStatuses>>,
     read: Arc<Read>,
@@ -37,19 +39,19 @@ struct Read {
     waited_micros: AtomicU64,
 }
 
-/// Blocks that count how long they are waited for.
+/// Pieces that count how long they are waited for.
 struct Timed {
-    blocks: BlockStream,
+    pieces: BoxStream<'static, Result<Piece, TaskFailure>>,
     read: Arc<Read>,
     /// Since when the task waits.
     since: Option<Instant>,
 }
 
 impl Stream for Timed {
-    type Item = <BlockStream as Stream>::Item;
+    type Item = Result<Piece, TaskFailure>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = self.blocks.poll_next_unpin(cx);
+        let next = self.pieces.poll_next_unpin(cx);
         if next.is_pending() {
             self.since.get_or_insert_with(Instant::now);
         } else if let Some(since) = self.since.take() {
@@ -61,8 +63,13 @@ impl Stream for Timed {
 }
 
 impl ShuffleSource {
-    pub(super) fn new(application: ApplicationId, fetcher: Fetcher, inputs: Vec<Arc<MapStatuses>>) -> Self {
-        Self { application, fetcher, inputs, read: Arc::default() }
+    pub(super) fn new(
+        application: ApplicationId,
+        fetcher: Fetcher,
+        replicas: Arc<Replicas>,
+        inputs: Vec<Arc<MapStatuses>>,
+    ) -> Self {
+        Self { application, fetcher, replicas, inputs, read: Arc::default() }
     }
 
     /// Bytes of blocks that the task has taken so far.
@@ -76,9 +83,7 @@ impl ShuffleSource {
     }
 
     /// What a selection means, or why it means nothing. Blocks without bytes have no rows and are not asked for.
-    fn wanted(&self, input: usize, blocks: Selection) -> Result<Vec<Wanted>, TaskFailure> {
-        let inputs = self.inputs.len();
-        let statuses = self.inputs.get(input).ok_or_else(|| malformed(format!("input {input} of {inputs}")))?;
+    fn wanted(statuses: &MapStatuses, blocks: Selection) -> Result<Vec<Wanted>, TaskFailure> {
         let maps = match blocks.maps {
             Maps::All => statuses.statuses.as_slice(),
             Maps::One(map) => {
@@ -95,7 +100,7 @@ impl ShuffleSource {
             let size = *size.ok_or_else(|| malformed(format!("reduce partition {} of {partitions}", blocks.reduce)))?;
             if size > 0 {
                 let output = OutputId::Map { shuffle: statuses.shuffle, map_partition: *partition, task: *task };
-                wanted.push(Wanted { location: location.clone(), id: output.block(blocks.reduce), size });
+                wanted.push(Wanted::whole(location.clone(), output.block(blocks.reduce), size));
             }
         }
         Ok(wanted)
@@ -107,20 +112,59 @@ fn malformed(what: String) -> TaskFailure {
     TaskFailure::Query(format!("the plan reads {what}, which is not there; please report this with the query"))
 }
 
+/// What is asked of the fetcher, and which of it ends a block.
+#[derive(Default)]
+struct Plan {
+    wanted: Vec<Wanted>,
+    ends: Vec<bool>,
+}
+
+/// The blocks, or the pieces of them that are kept here.
+async fn plan(blocks: Vec<Wanted>, statuses: &MapStatuses, replicas: &Replicas) -> Result<Plan, TaskFailure> {
+    let is_kept = |block: &&Wanted| replicas.wants(block, &statuses.peers);
+    let kept: Vec<_> = blocks.iter().filter(is_kept).cloned().collect();
+    if !kept.is_empty() {
+        replicas.keep(&kept, &statuses.peers).await?;
+    }
+    let mut plan = Plan::default();
+    for block in blocks {
+        let parts = if is_kept(&&block) { replicas.pieces(&block) } else { vec![block] };
+        plan.ends.resize(plan.ends.len() + parts.len() - 1, false);
+        plan.ends.push(true);
+        plan.wanted.extend(parts);
+    }
+    Ok(plan)
+}
+
 impl BlockSource for ShuffleSource {
     fn read(&self, input: usize, blocks: Selection) -> BoxStream<'static, Result<Piece, TaskFailure>> {
-        let wanted = match self.wanted(input, blocks) {
-            Ok(wanted) => wanted,
+        let inputs = self.inputs.len();
+        let found = self.inputs.get(input).ok_or_else(|| malformed(format!("input {input} of {inputs}")));
+        let found = found.and_then(|statuses| Ok((Arc::clone(statuses), Self::wanted(statuses, blocks)?)));
+        let (statuses, wanted) = match found {
+            Ok(found) => found,
             Err(failure) => return stream::iter([Err(failure)]).boxed(),
         };
-        let blocks = self.fetcher.fetch(&self.application, wanted);
-        let read = self.read.clone();
-        Timed { blocks, read: read.clone(), since: None }
-            .map(move |block| {
-                let BlockPiece { bytes, last, .. } = block?;
+        let (application, fetcher) = (self.application.clone(), self.fetcher.clone());
+        let (read, replicas) = (self.read.clone(), self.replicas.clone());
+        let pieces = async move {
+            let Plan { wanted, ends } = plan(wanted, &statuses, &replicas).await?;
+            let pieces = fetcher.fetch(&application, wanted).then(move |piece| {
+                let replicas = replicas.clone();
+                async move {
+                    if let Err(e) = &piece {
+                        replicas.broke(e.id).await;
+                    }
+                    piece
+                }
+            });
+            Ok::<_, TaskFailure>(pieces.map(move |piece| {
+                let BlockPiece { index, bytes, last } = piece?;
                 read.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                Ok(Piece { bytes, last })
-            })
-            .boxed()
+                Ok(Piece { bytes, last: last && ends[index] })
+            }))
+        };
+        let pieces = stream::once(pieces).try_flatten().boxed();
+        Timed { pieces, read: self.read.clone(), since: None }.boxed()
     }
 }

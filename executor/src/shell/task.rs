@@ -4,6 +4,7 @@ use super::{
     memory::Memory,
     output::{self, Written},
     panics,
+    replicas::Replicas,
     source::ShuffleSource,
 };
 use hearth_blocks::Fetcher;
@@ -29,6 +30,7 @@ pub(super) struct Evaluator {
     pub(super) dir: PathBuf,
     pub(super) location: BlockLocation,
     pub(super) fetcher: Fetcher,
+    pub(super) replicas: Arc<Replicas>,
     pub(super) memory: Memory,
     pub(super) decoded: Decoded,
 }
@@ -63,7 +65,8 @@ impl Evaluator {
         let started = Instant::now();
         let env = self.memory.env()?;
         let decoded = self.decoded.get(&payload)?;
-        let source = Arc::new(ShuffleSource::new(self.application.clone(), self.fetcher.clone(), inputs));
+        let (fetcher, replicas) = (self.fetcher.clone(), self.replicas.clone());
+        let source = Arc::new(ShuffleSource::new(self.application.clone(), fetcher, replicas, inputs));
         let mut run = run_task(&decoded, launch.partition, source.clone(), &env)?;
         let (dir, location) = (&self.dir, &self.location);
         let attempt = Attempt { task: launch.task, partition: launch.partition, dir, location, env: &env };

@@ -16,6 +16,8 @@ pub struct Traffic {
     pub from_files: u64,
     /// Read by executors over the network.
     pub over_network: u64,
+    /// Of those, what other executors had read before.
+    pub from_peers: u64,
     /// Served by block services.
     pub by_services: u64,
     /// Served by executors.
@@ -36,6 +38,7 @@ impl Traffic {
                 let end = lines(log, "blocks read by this executor").pop()?;
                 counted.from_files += number(&end, "local_bytes");
                 counted.over_network += number(&end, "remote_bytes");
+                counted.from_peers += number(&end, "peer_bytes");
                 counted.by_executors += served(log, application);
             }
             counted.by_services = services.iter().map(|log| served(log, application)).sum();

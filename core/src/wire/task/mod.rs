@@ -9,7 +9,7 @@ mod up;
 use super::check::{Malformed, bad, each};
 use crate::{
     Payload, PayloadHash, ShuffleId,
-    messages::task::{MapStatus, MapStatuses, TaskInput},
+    messages::task::{MAX_PEERS, MapStatus, MapStatuses, TaskInput},
     stage::MAX_PARTITIONS,
 };
 use bytes::Bytes;
@@ -76,6 +76,7 @@ impl From<MapStatuses> for v1::GetMapStatusesResponse {
             shuffle: statuses.shuffle.0,
             epoch: statuses.epoch,
             statuses: statuses.statuses.into_iter().map(Into::into).collect(),
+            peers: statuses.peers.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -95,6 +96,7 @@ impl TryFrom<v1::GetMapStatusesResponse> for MapStatuses {
                 return Err(bad(field, &status.sizes.len(), &expected));
             }
         }
-        Ok(Self { shuffle: ShuffleId(response.shuffle), epoch: response.epoch, statuses })
+        let peers = each("GetMapStatusesResponse.peers", response.peers, MAX_PEERS)?;
+        Ok(Self { shuffle: ShuffleId(response.shuffle), epoch: response.epoch, statuses, peers })
     }
 }

@@ -45,6 +45,7 @@ impl From<ExecutorRegistration> for task_up::Register {
             worker: registration.worker.into(),
             host: registration.host,
             cores: registration.cores,
+            blocks: Some(registration.blocks.into()),
             running: registration.running.into_iter().map(|id| id.0).collect(),
         }
     }
@@ -59,6 +60,7 @@ impl TryFrom<task_up::Register> for ExecutorRegistration {
             worker: id("TaskUp.Register.worker", &register.worker)?,
             host: check::host("TaskUp.Register.host", register.host)?,
             cores: check::cores("TaskUp.Register.cores", register.cores)?,
+            blocks: required("TaskUp.Register.blocks", register.blocks)?.try_into()?,
             running: counted("TaskUp.Register.running", register.running, MAX_BATCH)?.into_iter().map(TaskId).collect(),
         })
     }

@@ -25,7 +25,7 @@ use super::{
     tasks::{SetKey, TaskSetSpec},
 };
 use hearth_core::{
-    JobId, Now, Payload, PayloadHash, ShuffleId, StageGraph, StageId, TaskId,
+    Exchange, JobId, Now, Payload, PayloadHash, ShuffleId, StageGraph, StageId, TaskId,
     messages::task::{TaskFailure, TaskInput, TaskMetrics, TaskOutput, TaskTarget},
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -95,6 +95,9 @@ impl DagScheduler {
         let partitions = graph.stages[graph.result()].tasks;
         let result = graph.result();
         let mut made: Vec<(StageId, Option<ShuffleId>)> = Vec::with_capacity(graph.stages.len());
+        let edges = graph.stages.iter().flat_map(|node| &node.inputs);
+        let everywhere: BTreeSet<_> =
+            edges.filter(|edge| edge.exchange == Exchange::Broadcast).map(|edge| edge.from).collect();
         for (place, node) in graph.stages.into_iter().enumerate() {
             let stage = StageId(self.next_stage);
             self.next_stage += 1;
@@ -103,7 +106,7 @@ impl DagScheduler {
             } else {
                 let shuffle = ShuffleId(self.next_shuffle);
                 self.next_shuffle += 1;
-                self.outputs.add(shuffle, node.tasks);
+                self.outputs.add(shuffle, node.tasks, everywhere.contains(&place));
                 self.writers.insert(shuffle, stage);
                 TaskTarget::Shuffle { shuffle, partitions: node.output_partitions }
             };

@@ -149,12 +149,7 @@ impl Cluster {
     }
 
     pub(super) fn location(&self, executor: u32) -> BlockLocation {
-        BlockLocation {
-            worker: format!("w{executor}").parse().unwrap(),
-            executor: (!self.block_service).then_some(ExecutorId(executor)),
-            address: Address { host: format!("h{executor}"), port: 7 },
-            directory: "/shuffle".into(),
-        }
+        location(executor, self.block_service)
     }
 
     pub(super) fn fail(&mut self, task: u64, text: &str) {
@@ -205,6 +200,15 @@ impl Cluster {
     }
 }
 
+fn location(executor: u32, block_service: bool) -> BlockLocation {
+    BlockLocation {
+        worker: format!("w{executor}").parse().unwrap(),
+        executor: (!block_service).then_some(ExecutorId(executor)),
+        address: Address { host: format!("h{executor}"), port: 7 },
+        directory: "/shuffle".into(),
+    }
+}
+
 pub(super) fn registration(id: u32, cores: u32, running: &[u64]) -> ExecutorRegistration {
     ExecutorRegistration {
         version: VERSION.into(),
@@ -212,6 +216,7 @@ pub(super) fn registration(id: u32, cores: u32, running: &[u64]) -> ExecutorRegi
         worker: format!("w{id}").parse().unwrap(),
         host: format!("h{id}"),
         cores,
+        blocks: location(id, true),
         running: running.iter().map(|task| TaskId(*task)).collect(),
     }
 }

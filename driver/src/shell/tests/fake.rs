@@ -37,6 +37,12 @@ pub(crate) fn registration(id: u32, cores: u32) -> TaskUp {
         worker: "w1".parse().unwrap(),
         host: "127.0.0.1".into(),
         cores,
+        blocks: BlockLocation {
+            worker: "w1".parse().unwrap(),
+            executor: None,
+            address: Address { host: "127.0.0.1".into(), port: 0 },
+            directory: "/nowhere".into(),
+        },
         running: vec![],
     })
 }

@@ -113,6 +113,7 @@ fn registration(link: u64, running: &[u64]) -> Effect {
         worker: "worker".parse().unwrap(),
         host: "localhost".into(),
         cores: 2,
+        blocks: ExecutorOptions::default().blocks,
         running: running.iter().copied().map(TaskId).collect(),
     };
     Effect::ToDriver { link: LinkId(link), message: TaskUp::Register(said) }
@@ -151,7 +152,7 @@ fn statuses(shuffle: u32, epoch: u64) -> MapStatuses {
         directory: "/work".into(),
     };
     let status = MapStatus { partition: 0, task: TaskId(1), location, sizes: vec![1, 2] };
-    MapStatuses { shuffle: ShuffleId(shuffle), epoch, statuses: vec![status] }
+    MapStatuses { shuffle: ShuffleId(shuffle), epoch, statuses: vec![status], peers: vec![] }
 }
 
 fn start(launch: &TaskLaunch, inputs: &[MapStatuses]) -> Effect {

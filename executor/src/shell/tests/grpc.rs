@@ -83,7 +83,7 @@ async fn link_and_questions_share_a_connection() {
     assert_eq!(driver.payload(payload.hash()).await, Ok(payload), "larger than gRPC's usual limit");
     let hash = Payload::new(&b"unknown"[..]).hash();
     assert_eq!(driver.payload(hash).await, Err(Refusal::Gone(format!("payload {hash}"))));
-    let statuses = MapStatuses { shuffle: ShuffleId(4), epoch: 2, statuses: vec![] };
+    let statuses = MapStatuses { shuffle: ShuffleId(4), epoch: 2, statuses: vec![], peers: vec![] };
     known.statuses.lock().unwrap().insert(ShuffleId(4), statuses.clone());
     assert_eq!(driver.map_statuses(ShuffleId(4), 1).await, Ok(statuses));
     assert_eq!(driver.map_statuses(ShuffleId(5), 0).await, Err(Refusal::Gone("shuffle 5".into())));

@@ -185,7 +185,7 @@ impl Stage {
                     (TaskOutput::Result(block), metrics) => results.push((block, metrics)),
                 }
             }
-            let statuses = MapStatuses { shuffle, epoch: 0, statuses };
+            let statuses = MapStatuses { shuffle, epoch: 0, statuses, peers: vec![] };
             self.known.statuses.lock().unwrap().insert(shuffle, statuses);
         }
         results
