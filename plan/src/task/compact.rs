@@ -9,6 +9,7 @@
 use super::specialise::replace_children;
 use arrow::{
     array::{Array, ArrayRef, AsArray, GenericByteViewArray, RecordBatch},
+    compute::concat,
     datatypes::{ByteViewType, DataType, Schema},
 };
 use datafusion::{
@@ -25,13 +26,19 @@ use datafusion::{
         stream::RecordBatchStreamAdapter,
     },
 };
-use futures::StreamExt;
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, TryChunksError},
+};
 use std::{fmt, sync::Arc};
 
 /// Buffers of an array that may stay: a scan gives texts of one or two pages, and an exchange those of its batch.
 const FEW: usize = 4;
 /// An array may keep so many times the bytes that its texts take.
 const SLACK: usize = 4;
+
+/// Batches that get one buffer together.
+const TOGETHER: usize = 16;
 
 /// Puts a [`CompactViewsExec`] below each operator that keeps all of its first input.
 pub(super) fn kept_inputs(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -57,7 +64,7 @@ fn keeps_first(node: &Arc<dyn ExecutionPlan>) -> bool {
 }
 
 fn has_views(schema: &Schema) -> bool {
-    schema.fields().iter().any(|f| matches!(f.data_type(), DataType::Utf8View | DataType::BinaryView))
+    schema.fields().iter().any(|f| is_view(f.data_type()))
 }
 
 /// Passes rows on, their texts in buffers of their own.
@@ -116,36 +123,65 @@ impl ExecutionPlan for CompactViewsExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let batches = self.input.execute(partition, context)?.map(|batch| compact(&batch?));
+        let batches = self.input.execute(partition, context)?.try_chunks(TOGETHER).map(|batches| match batches {
+            Ok(batches) => compact(batches),
+            Err(TryChunksError(_, error)) => Err(error),
+        });
+        let batches = batches.map_ok(|batches| stream::iter(batches).map(Ok)).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
 }
 
-fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
-    let columns = batch.columns().iter().map(|column| match column.data_type() {
-        DataType::Utf8View => compact_views(column, column.as_string_view()),
-        DataType::BinaryView => compact_views(column, column.as_binary_view()),
-        _ => Arc::clone(column),
-    });
-    let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(batch.schema(), columns.collect(), &options)?)
+/// The same batches; a column of texts that is scattered in one of them is in one buffer for all of them.
+fn compact(mut batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+    let Some(first) = batches.first() else { return Ok(batches) };
+    let mut columns: Vec<_> = batches.iter().map(|batch| batch.columns().to_vec()).collect();
+    let mut changed = false;
+    for (place, field) in first.schema().fields().iter().enumerate() {
+        if !is_view(field.data_type()) || batches.iter().all(|batch| is_compact(batch.column(place))) {
+            continue;
+        }
+        let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(place).as_ref()).collect();
+        let all = concat(&parts)?;
+        let all: ArrayRef = match all.data_type() {
+            DataType::Utf8View => Arc::new(all.as_string_view().gc()),
+            _ => Arc::new(all.as_binary_view().gc()),
+        };
+        let mut begin = 0;
+        for (columns, batch) in columns.iter_mut().zip(&batches) {
+            columns[place] = all.slice(begin, batch.num_rows());
+            begin += batch.num_rows();
+        }
+        changed = true;
+    }
+    if changed {
+        for (batch, columns) in batches.iter_mut().zip(columns) {
+            *batch = RecordBatch::try_new(batch.schema(), columns)?;
+        }
+    }
+    Ok(batches)
 }
 
-fn compact_views<T: ByteViewType + ?Sized>(column: &ArrayRef, views: &GenericByteViewArray<T>) -> ArrayRef {
-    let buffers = views.data_buffers();
-    let held: usize = buffers.iter().map(|b| b.len()).sum();
-    let few = buffers.len() <= FEW && (buffers.is_empty() || held <= SLACK * views.total_buffer_bytes_used());
-    if few { Arc::clone(column) } else { Arc::new(views.gc()) }
+const fn is_view(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8View | DataType::BinaryView)
+}
+
+fn is_compact(column: &ArrayRef) -> bool {
+    fn few<T: ByteViewType + ?Sized>(views: &GenericByteViewArray<T>) -> bool {
+        let buffers = views.data_buffers();
+        let held: usize = buffers.iter().map(|b| b.len()).sum();
+        buffers.is_empty() || buffers.len() <= FEW && held <= SLACK * views.total_buffer_bytes_used()
+    }
+    match column.data_type() {
+        DataType::Utf8View => few(column.as_string_view()),
+        _ => few(column.as_binary_view()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::{
-        array::StringViewArray,
-        compute::{concat, take},
-        datatypes::Field,
-    };
+    use arrow::{array::StringViewArray, compute::take, datatypes::Field};
 
     fn batch(column: ArrayRef) -> RecordBatch {
         RecordBatch::try_new(Arc::new(Schema::new(vec![Field::new("s", DataType::Utf8View, true)])), vec![column])
@@ -171,23 +207,25 @@ mod tests {
         let rows = arrow::array::UInt32Array::from(vec![297, 1, 2, 0]);
         let taken = batch(take(&all, &rows, None).unwrap());
         assert_eq!(buffers(&taken), 100);
-        let compacted = compact(&taken).unwrap();
-        assert_eq!(compacted, taken);
-        assert_eq!(buffers(&compacted), 1);
+        // One that is compact by itself goes with it.
+        let batches = vec![taken.clone(), batch(text(7)), taken.slice(1, 2)];
+        let compacted = compact(batches.clone()).unwrap();
+        assert_eq!(compacted, batches);
+        assert!(compacted.iter().all(|batch| buffers(batch) == 1));
     }
 
     #[test]
     fn what_is_compact_is_not_copied() {
         for column in [text(1), Arc::new(StringViewArray::from(vec!["short"; 9])) as ArrayRef] {
             let batch = batch(column);
-            assert!(Arc::ptr_eq(compact(&batch).unwrap().column(0), batch.column(0)));
+            assert!(Arc::ptr_eq(compact(vec![batch.clone()]).unwrap()[0].column(0), batch.column(0)));
         }
         // A few rows of a large buffer are.
         let large: ArrayRef = Arc::new(StringViewArray::from_iter_values(
             (0..1000).map(|n| format!("a text of more than twelve bytes {n}")),
         ));
         let few = batch(large.slice(0, 2));
-        let compacted = compact(&few).unwrap();
+        let compacted = compact(vec![few.clone()]).unwrap().remove(0);
         assert_eq!(compacted, few);
         assert!(compacted.get_array_memory_size() < few.get_array_memory_size() / 10);
     }
