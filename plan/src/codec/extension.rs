@@ -1,9 +1,9 @@
 //! The codec for everything that DataFusion cannot encode itself.
 
 use super::{
+    Flagged,
     functions::Functions,
     nodes::{self, Kind, Node},
-    nulls::IgnoringNulls,
     ordering,
 };
 use crate::{
@@ -24,9 +24,6 @@ use datafusion_proto::physical_plan::{
 };
 use prost::Message;
 use std::sync::{Arc, Mutex};
-
-/// What goes with the name of an [`IgnoringNulls`].
-const IGNORES_NULLS: &[u8] = b"ignore nulls";
 
 /// Knows our operators, and refuses what executors would not know.
 #[derive(Debug, Default)]
@@ -137,21 +134,20 @@ impl PhysicalExtensionCodec for Codec {
         self.known("aggregate function", function.name(), Functions::built_in().has_aggregate(function))
     }
 
-    /// The bytes beside the name say that it ignores NULLs.
+    /// The bytes beside the name are flags.
     fn try_decode_udwf(&self, name: &str, buf: &[u8]) -> Result<Arc<WindowUDF>> {
-        match (Functions::built_in().window.get(name), buf) {
-            (Some(function), IGNORES_NULLS) => {
-                Ok(Arc::new(WindowUDF::new_from_impl(IgnoringNulls::new(Arc::clone(function)))))
-            }
-            _ => plan_err!("unknown window function {name} in a task's payload"),
+        let inner = Functions::built_in().window.get(name).cloned();
+        match inner.and_then(|inner| Flagged::decode(inner, buf)) {
+            Some(flagged) => Ok(Arc::new(WindowUDF::new_from_impl(flagged))),
+            None => plan_err!("unknown window function {name} in a task's payload"),
         }
     }
 
     fn try_encode_udwf(&self, function: &WindowUDF, buf: &mut Vec<u8>) -> Result<()> {
         let mut function = function;
-        if let Some(ignoring) = function.inner().downcast_ref::<IgnoringNulls>() {
-            buf.extend_from_slice(IGNORES_NULLS);
-            function = ignoring.inner();
+        if let Some(flagged) = function.inner().downcast_ref::<Flagged>() {
+            flagged.encode(buf);
+            function = flagged.inner();
         }
         self.known("window function", function.name(), Functions::built_in().has_window(function))
     }

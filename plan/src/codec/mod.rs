@@ -6,18 +6,18 @@
 //! | [`extension`] | the codec that knows them all; DataFusion can also compose several, but forwards too little to them |
 //! | [`nest`] | deep plans as messages that are nowhere deep |
 //! | [`series`] | what DataFusion encodes so that it cannot be decoded |
-//! | [`nulls`] | window functions that ignore NULLs |
+//! | [`flagged`] | window functions with what would be lost of them |
 //! | [`functions`] | which functions executors know by name |
 
 mod extension;
+mod flagged;
 mod functions;
 mod nest;
 mod nodes;
-mod nulls;
 mod series;
 
+pub(crate) use flagged::Flagged;
 pub(crate) use functions::Functions;
-pub(crate) use nulls::IgnoringNulls;
 
 use datafusion::{
     common::{DataFusionError, Result},
@@ -34,6 +34,7 @@ use std::sync::Arc;
 
 /// A plan as a message.
 pub(crate) fn encode(plan: &Arc<dyn ExecutionPlan>) -> Result<PhysicalPlanNode> {
+    flagged::refuse_reversed_aggregates(plan)?;
     let codec = Codec::default();
     let encoded = nest::Encoder::default().execution_plan_to_proto(plan, &codec);
     codec.or_refusal(encoded)

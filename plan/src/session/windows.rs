@@ -1,10 +1,11 @@
 //! Windows that would lose a part of what they say on their way to an executor.
 //!
-//! Plans travel as DataFusion encodes them, and its encoding of window functions has no place for FILTER, nor for IGNORE
-//! NULLS of a function that is no aggregate. Rows would come, and be wrong. So both are said in another way: what is filtered
-//! away becomes NULL, which most aggregates skip; and a function that ignores NULLs becomes one that always does.
+//! Plans travel as DataFusion encodes them, and its encoding of window functions has no place for FILTER, nor, of a function
+//! that is no aggregate, for IGNORE NULLS and for the order in which it gets its rows (the optimizer may have reversed it).
+//! Rows would come, and be wrong. So these are said in another way: what is filtered away becomes NULL, which most
+//! aggregates skip; and functions that can be reversed, or ignore NULLs, become ones that know it themselves.
 
-use crate::codec::IgnoringNulls;
+use crate::codec::Flagged;
 use datafusion::{
     common::{
         Result,
@@ -13,7 +14,7 @@ use datafusion::{
         tree_node::{Transformed, TreeNode},
     },
     logical_expr::{
-        Expr, LogicalPlan, Window, WindowFunctionDefinition, WindowUDF,
+        Expr, LogicalPlan, ReversedUDWF, Window, WindowFunctionDefinition, WindowUDF,
         expr::{NullTreatment, WindowFunction},
         expr_rewriter::NamePreserver,
         when,
@@ -93,9 +94,9 @@ impl AnalyzerRule for KeepWhatWouldBeLost {
 fn rewrite(expr: Expr) -> Result<Transformed<Expr>> {
     let Expr::WindowFunction(mut function) = expr else { return Ok(Transformed::no(expr)) };
     let filtered = filter_by_nulls(&mut function)?;
-    let ignoring = ignore_nulls(&mut function);
+    let flagged = flag(&mut function);
     let expr = Expr::WindowFunction(function);
-    Ok(if filtered || ignoring { Transformed::yes(expr) } else { Transformed::no(expr) })
+    Ok(if filtered || flagged { Transformed::yes(expr) } else { Transformed::no(expr) })
 }
 
 fn filter_by_nulls(function: &mut WindowFunction) -> Result<bool> {
@@ -110,12 +111,16 @@ fn filter_by_nulls(function: &mut WindowFunction) -> Result<bool> {
     }
 }
 
-fn ignore_nulls(function: &mut WindowFunction) -> bool {
-    let ignores = matches!(function.params.null_treatment, Some(NullTreatment::IgnoreNulls));
+fn flag(function: &mut WindowFunction) -> bool {
+    let ignores_nulls = matches!(function.params.null_treatment, Some(NullTreatment::IgnoreNulls));
     match &function.fun {
-        WindowFunctionDefinition::WindowUDF(inner) if ignores && !inner.inner().is::<IgnoringNulls>() => {
-            let ignoring = WindowUDF::new_from_impl(IgnoringNulls::new(Arc::clone(inner)));
-            function.fun = WindowFunctionDefinition::WindowUDF(Arc::new(ignoring));
+        WindowFunctionDefinition::WindowUDF(inner) if !inner.inner().is::<Flagged>() => {
+            let can_be_reversed = matches!(inner.reverse_expr(), ReversedUDWF::Reversed(_));
+            if !ignores_nulls && !can_be_reversed {
+                return false;
+            }
+            let flagged = WindowUDF::new_from_impl(Flagged::new(Arc::clone(inner), ignores_nulls));
+            function.fun = WindowFunctionDefinition::WindowUDF(Arc::new(flagged));
             true
         }
         _ => false,

@@ -19,6 +19,7 @@ use std::{
     },
 };
 use tokio::runtime::Handle;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use url::Url;
 
 /// Requests that are under way at once when uploads are completed or aborted.
@@ -33,6 +34,8 @@ pub(super) struct Attempt {
     begun: Mutex<Vec<(Path, String)>>,
     keep: AtomicBool,
     runtime: Handle,
+    /// Parts of a task that is cancelled end a moment after it, and this with the last of them.
+    _open: TaskTrackerToken,
 }
 
 impl Attempt {
@@ -46,7 +49,8 @@ impl Attempt {
         let (_, store) = stores.writable(&url).map_err(|e| crate::failure_of(&e))?;
         let folder = object_path(&url).map_err(|e| malformed(&e))?;
         let (begun, keep, runtime) = (Mutex::default(), AtomicBool::new(false), Handle::current());
-        Ok(Self { stores, store, folder, begun, keep, runtime })
+        let _open = stores.hold();
+        Ok(Self { stores, store, folder, begun, keep, runtime, _open })
     }
 
     /// They stay.

@@ -21,7 +21,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 use tokio::runtime::Handle;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 /// Stores that a process keeps: far more than one query reads, and each is a handful of idle connections.
 const KEPT: usize = 64;
@@ -205,6 +205,11 @@ impl Stores {
             StoreError::new(url.as_str(), StoreTrouble::Rejected, message)
         })?;
         Ok((store, parts))
+    }
+
+    /// Whoever settles waits for the holder of this, who may have something to take back.
+    pub(crate) fn hold(&self) -> TaskTrackerToken {
+        self.pool.undoing.token()
     }
 
     /// Takes something back, in the background.

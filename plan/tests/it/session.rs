@@ -129,6 +129,17 @@ async fn what_a_window_would_lose_is_kept_or_refused() {
             assert_eq!(sorted(query(&session, sql).await), expected, "{sql}");
         }
     }
+    // Of two orders the optimizer sorts by one, and reverses what has the other.
+    let both = "select column1, lag(column1) over (order by column1), lead(column1) over (order by column1 desc), \
+                nth_value(column1, 2) over (order by column1), last_value(column1) over (order by column1 desc) from t";
+    assert_eq!(sorted(query(&session, both).await), ["1|NULL|NULL|NULL|1", "2|1|1|2|2", "3|2|2|2|3", "4|3|3|2|4"]);
+    let both = "select array_agg(column1) over (order by column1), lead(column1) over (order by column1 desc) from t";
+    let error = refused(&session, both).await.to_string();
+    assert!(error.contains("array_agg over a window whose order is the reverse of another window's"), "{error}");
+    assert_eq!(
+        query(&session, "select array_agg(column1) over (order by column1) as a from t order by a").await,
+        ["[1]", "[1, 2]", "[1, 2, 3]", "[1, 2, 3, 4]"]
+    );
     let error =
         refused(&session, "select array_agg(column1) filter (where column1 > 1) over () from t").await.to_string();
     assert!(error.contains("FILTER of array_agg over a window") && error.contains("is not supported yet"), "{error}");
