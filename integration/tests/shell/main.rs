@@ -21,7 +21,11 @@ fn shell(home: &Path, args: &[&str]) -> Command {
 }
 
 fn started(home: &Path, args: &[&str]) -> Terminal {
-    let mut terminal = Terminal::start(shell(home, args));
+    at_prompt(shell(home, args))
+}
+
+fn at_prompt(command: Command) -> Terminal {
+    let mut terminal = Terminal::start(command);
     terminal.until("the first prompt", |text| text.contains(".help says more") && text.trim_end().ends_with("hearth>"));
     terminal
 }
@@ -192,8 +196,10 @@ fn the_status_says_who_holds_what() {
     alone.line(".status");
     assert!(alone.text().contains("this process's own cores"), "{}", alone.text());
     assert_eq!(alone.leave(CTRL_D), 0);
-    // Nobody listens there.
-    let mut waiting = started(home.path(), &["--master", "hearth://127.0.0.1:9"]);
+    // Nobody listens there; that it says so again and again would come between prompts.
+    let mut waiting = shell(home.path(), &["--master", "hearth://127.0.0.1:9"]);
+    waiting.env("RUST_LOG", "error");
+    let mut waiting = at_prompt(waiting);
     waiting.line(".status");
     assert!(waiting.text().contains("no master has taken it yet"), "{}", waiting.text());
     assert!(!waiting.text().contains("own cores"), "{}", waiting.text());
