@@ -1,6 +1,6 @@
-//! What all operators without children say of children and expressions.
+//! What operators say of their children, as far as all of a kind say the same.
 
-/// The methods of `ExecutionPlan` for an operator that has neither.
+/// The methods of `ExecutionPlan` for an operator that has neither children nor expressions.
 macro_rules! leaf_operator {
     () => {
         fn children(&self) -> Vec<&::std::sync::Arc<dyn ::datafusion::physical_plan::ExecutionPlan>> {
@@ -37,4 +37,30 @@ macro_rules! leaf_operator {
     };
 }
 
-pub(crate) use leaf_operator;
+/// How an operator of one input gets another one: by its own method `over`.
+macro_rules! over_one_input {
+    () => {
+        fn replace_children(
+            self: ::std::sync::Arc<Self>,
+            children: Vec<::std::sync::Arc<dyn ::datafusion::physical_plan::ExecutionPlan>>,
+            _: ::datafusion::physical_plan::ReplaceChildrenOptions,
+        ) -> ::datafusion::common::Result<::std::sync::Arc<dyn ::datafusion::physical_plan::ExecutionPlan>> {
+            match <[_; 1]>::try_from(children) {
+                Ok([input]) => Ok(::std::sync::Arc::new(self.over(input)?)),
+                Err(children) => {
+                    ::datafusion::common::plan_err!("{} has 1 input, and was given {}", self.name(), children.len())
+                }
+            }
+        }
+
+        fn with_new_children(
+            self: ::std::sync::Arc<Self>,
+            children: Vec<::std::sync::Arc<dyn ::datafusion::physical_plan::ExecutionPlan>>,
+        ) -> ::datafusion::common::Result<::std::sync::Arc<dyn ::datafusion::physical_plan::ExecutionPlan>> {
+            use ::datafusion::physical_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+            self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+        }
+    };
+}
+
+pub(crate) use {leaf_operator, over_one_input};

@@ -3,6 +3,7 @@
 //! DataFusion's optimizer takes every repartition out of a plan and puts back those that operators need. What was asked for
 //! shall stay, so it is given another operator before the optimizer begins.
 
+use crate::leaf::over_one_input;
 use datafusion::{
     common::{
         Result, ScalarValue,
@@ -16,8 +17,8 @@ use datafusion::{
     physical_expr::PhysicalExpr,
     physical_optimizer::PhysicalOptimizerRule,
     physical_plan::{
-        ChildStats, ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
-        ReplaceChildrenOptions, StatisticsArgs, repartition::RepartitionExec,
+        ChildStats, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, StatisticsArgs,
+        repartition::RepartitionExec,
     },
 };
 use hearth_core::stage::MAX_PARTITIONS;
@@ -28,6 +29,10 @@ use std::{fmt, sync::Arc};
 pub(crate) struct AskedRepartitionExec(RepartitionExec);
 
 impl AskedRepartitionExec {
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self(RepartitionExec::try_new(input, self.partitioning().clone())?))
+    }
+
     /// How rows are spread.
     pub(crate) fn partitioning(&self) -> &Partitioning {
         self.0.partitioning()
@@ -65,20 +70,7 @@ impl ExecutionPlan for AskedRepartitionExec {
         self.0.apply_expressions(f)
     }
 
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match <[_; 1]>::try_from(children) {
-            Ok([input]) => Ok(Arc::new(Self(RepartitionExec::try_new(input, self.partitioning().clone())?))),
-            Err(children) => plan_err!("a repartition has 1 input, and was given {}", children.len()),
-        }
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
+    over_one_input!();
 
     /// The tasks of a scan are one thing, and what they write another.
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {

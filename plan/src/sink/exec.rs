@@ -2,6 +2,7 @@
 
 use super::{Manifest, Spec, Writer, manifest, spec::StagingPlace, staging::StagingStore};
 use crate::exchange::{conform, travelling};
+use crate::leaf::over_one_input;
 use arrow::{
     array::{Array, RecordBatch},
     datatypes::SchemaRef,
@@ -12,8 +13,7 @@ use datafusion::{
     execution::{SendableRecordBatchStream, TaskContext},
     physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_plan::{
-        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
-        PlanProperties, ReplaceChildrenOptions,
+        DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
         execution_plan::{Boundedness, EmissionType, SchedulingType},
         stream::RecordBatchStreamAdapter,
     },
@@ -69,6 +69,10 @@ impl SinkExec {
             Arc::clone(&self.spec),
             self.first + partition,
         )
+    }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        self.keep_partition(input, 0)
     }
 
     /// What a task makes the sink of; `encode` knows DataFusion's plans.
@@ -201,20 +205,7 @@ impl ExecutionPlan for SinkExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.len()) {
-            (Some(input), 0) => Ok(Arc::new(self.keep_partition(input, 0)?)),
-            (last, n) => plan_err!("a sink has one child, and was given {}", n + usize::from(last.is_some())),
-        }
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
+    over_one_input!();
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let schema = self.columns()?;

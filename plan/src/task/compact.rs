@@ -7,6 +7,7 @@
 //! an operator are copied into buffers of their own.
 
 use super::specialise::replace_children;
+use crate::leaf::over_one_input;
 use arrow::{
     array::{Array, ArrayRef, AsArray, GenericByteViewArray, RecordBatch},
     compute::concat,
@@ -14,13 +15,13 @@ use arrow::{
 };
 use datafusion::{
     common::{
-        Result, plan_err,
+        Result,
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     execution::{SendableRecordBatchStream, TaskContext},
     physical_expr::PhysicalExpr,
     physical_plan::{
-        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
+        DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
         joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec},
         sorts::sort::SortExec,
         stream::RecordBatchStreamAdapter,
@@ -73,6 +74,12 @@ struct CompactViewsExec {
     input: Arc<dyn ExecutionPlan>,
 }
 
+impl CompactViewsExec {
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self { input })
+    }
+}
+
 impl DisplayAs for CompactViewsExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CompactViewsExec")
@@ -107,20 +114,7 @@ impl ExecutionPlan for CompactViewsExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match <[_; 1]>::try_from(children) {
-            Ok([input]) => Ok(Arc::new(Self { input })),
-            Err(children) => plan_err!("{} has 1 input, and was given {}", self.name(), children.len()),
-        }
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
+    over_one_input!();
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let batches = self.input.execute(partition, context)?.try_chunks(TOGETHER).map(|batches| match batches {

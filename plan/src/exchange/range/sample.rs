@@ -1,6 +1,7 @@
 //! The operator that samples sort keys.
 
 use super::Keys;
+use crate::leaf::over_one_input;
 use arrow::{
     array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array, UInt64Array},
     compute::take,
@@ -11,8 +12,7 @@ use datafusion::{
     execution::{SendableRecordBatchStream, TaskContext},
     physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr},
     physical_plan::{
-        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
-        PlanProperties, ReplaceChildrenOptions,
+        DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
         execution_plan::{Boundedness, EmissionType},
         stream::RecordBatchStreamAdapter,
     },
@@ -85,6 +85,12 @@ impl RangeSampleExec {
     }
 }
 
+impl RangeSampleExec {
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Self::try_new(input, self.keys.clone(), self.rows)
+    }
+}
+
 impl DisplayAs for RangeSampleExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RangeSampleExec: keys=[{}], rows={}", self.keys, self.rows)
@@ -116,20 +122,7 @@ impl ExecutionPlan for RangeSampleExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match <[_; 1]>::try_from(children) {
-            Ok([input]) => Ok(Arc::new(Self::try_new(input, self.keys.clone(), self.rows)?)),
-            Err(children) => plan_err!("a sample is of 1 input, and was given {}", children.len()),
-        }
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
+    over_one_input!();
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let keys = Keys::try_new(self.keys.clone(), &self.input.schema())?;
