@@ -64,23 +64,22 @@ impl Uploads {
                 Some(Ok(_)) => true,
             },
         };
-        match (there, self.kind.exists()) {
-            (true, what) => Err(WriteError::Exists { place: self.url.to_string(), what }),
-            _ => Ok(()),
+        if there {
+            return Err(WriteError::Exists { place: self.url.to_string(), what: self.kind.exists() });
         }
+        Ok(())
+    }
+
+    async fn may_commit(&self, files: &[StagedFile]) -> Result<(), WriteError> {
+        if self.kind == Kind::File {
+            only(files)?;
+        }
+        self.check().await
     }
 
     /// Completes every upload, then says so. What was completed is deleted again when one cannot be.
     pub(super) async fn commit(&self, files: Vec<StagedFile>) -> Result<(), WriteError> {
-        let refused = match self.kind {
-            Kind::File => only(&files).map(drop),
-            Kind::NewFolder | Kind::Append => Ok(()),
-        };
-        let refused = match refused {
-            Ok(()) => self.check().await,
-            refused => refused,
-        };
-        if let Err(error) = refused {
+        if let Err(error) = self.may_commit(&files).await {
             self.undo(files).await;
             return Err(error);
         }
@@ -119,8 +118,11 @@ impl Uploads {
             // It was completed, and only the answer was lost.
             return Ok(());
         }
-        // For the same reason those that could not be completed may be there as well.
-        done.extend(open.iter().cloned());
+        if self.kind != Kind::File {
+            // For the same reason those that could not be completed may be there as well. Their names are this write's alone;
+            // that of a single file may be another writer's by now.
+            done.extend(open.iter().cloned());
+        }
         self.undo(open).await;
         self.delete(&done).await;
         if marked && let Err(e) = self.store.put(&mark, PutPayload::new()).await {
