@@ -16,7 +16,7 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use datafusion_proto::protobuf::{PhysicalPlanNode, PhysicalSortExprNode};
-use hearth_core::{Payload, messages::task::TaskFailure};
+use hearth_core::{Determinism, Payload, messages::task::TaskFailure};
 use prost::Message;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -51,6 +51,9 @@ struct Stage {
     /// The tags of the files of scans, by which their stores know them.
     #[prost(btree_map = "string, string", tag = "11")]
     tags: BTreeMap<String, String>,
+    /// Another attempt may give other rows: each says which it gave.
+    #[prost(bool, tag = "12")]
+    checked: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -117,8 +120,11 @@ pub(crate) fn encode(
     plan: &Arc<dyn ExecutionPlan>,
     output: &Output,
     whole: bool,
+    determinism: Determinism,
     shared: &Shared,
 ) -> Result<Payload, PlanError> {
+    // Nobody compares results.
+    let checked = determinism == Determinism::Indeterminate && !matches!(output, Output::Result);
     let mut plan = Arc::clone(plan);
     let mut range = None;
     let output = match output {
@@ -138,7 +144,8 @@ pub(crate) fn encode(
     let (compressions, tags) = (scan::compressions(&plan), scan::tags(&plan));
     let plan = Some(Box::new(codec::encode(&plan)?));
     let settings = shared.settings.clone();
-    let stage_message = Stage { plan, output, whole, settings, range, stores, compressions, discards: false, tags };
+    let discards = false;
+    let stage_message = Stage { plan, output, whole, settings, range, stores, compressions, discards, tags, checked };
     let bytes = stage_message.encode_to_vec();
     if bytes.len() > MAX_PAYLOAD_BYTES {
         return Err(PlanError::TooLarge { stage: stage.to_owned(), bytes: bytes.len(), limit: MAX_PAYLOAD_BYTES });
@@ -168,6 +175,7 @@ pub struct DecodedPayload {
     output: Kind,
     whole: bool,
     discards: bool,
+    checked: bool,
     config: SessionConfig,
     stores: Vec<StoreOptions>,
     compressions: BTreeMap<String, String>,
@@ -200,13 +208,18 @@ impl DecodedPayload {
         let stores = stage.stores.into_iter().map(StoreOptions::of_message).collect::<Result<_, _>>();
         let stores = stores.map_err(|e| malformed(e.strip_backtrace()))?;
         let config = SessionConfig::from(options);
-        let Stage { whole, discards, compressions, tags, .. } = stage;
-        Ok(Self { plan, output, whole, discards, config, stores, compressions, tags })
+        let Stage { whole, discards, checked, compressions, tags, .. } = stage;
+        Ok(Self { plan, output, whole, discards, checked, config, stores, compressions, tags })
     }
 
     /// Whether its only task computes all partitions of the plan.
     pub const fn whole(&self) -> bool {
         self.whole
+    }
+
+    /// Whether its tasks give checksums of their rows.
+    pub(crate) const fn checked(&self) -> bool {
+        self.checked
     }
 
     /// Whether the rows of its result are only counted.

@@ -30,6 +30,8 @@ pub struct MapStatus {
     pub location: BlockLocation,
     /// Bytes of each reduce partition's block.
     pub sizes: Vec<u64>,
+    /// A checksum of which rows are in which block, whatever their order; only where another attempt may give other rows.
+    pub checksum: Option<u64>,
 }
 
 /// The most executors that are named to one another as readers of the same blocks: enough to share the work of one server.

@@ -48,7 +48,13 @@ fn location(executor: Option<u32>) -> BlockLocation {
 }
 
 fn map_status(partition: u32) -> MapStatus {
-    MapStatus { partition, task: TaskId(u64::MAX), location: location(None), sizes: vec![0, 1, 1 << 40] }
+    MapStatus {
+        partition,
+        task: TaskId(u64::MAX),
+        location: location(None),
+        sizes: vec![0, 1, 1 << 40],
+        checksum: Some(7),
+    }
 }
 
 pub(super) fn refusals() -> Vec<Refusal> {

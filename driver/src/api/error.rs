@@ -19,8 +19,9 @@ pub enum QueryError {
     /// The driver is not there any more.
     #[error(transparent)]
     Driver(#[from] shell::Error),
-    /// A result could not be read from where its task left it.
-    #[error("the result of partition {partition} is lost: {source}; run the query again")]
+    /// A result could not be read to its end from where its task left it, and made again its rows may come in another order
+    /// than those that were handed out.
+    #[error("the rest of the result of partition {partition} is lost: {source}; run the query again")]
     Lost {
         /// Which partition.
         partition: u32,

@@ -14,7 +14,10 @@ use datafusion::arrow::{
     array::{Array, ArrayRef, RecordBatch},
     datatypes::SchemaRef,
 };
-use hearth_core::messages::task::{ResultBlock, TaskMetrics};
+use hearth_core::{
+    Determinism, TaskId,
+    messages::task::{ResultBlock, TaskMetrics},
+};
 use hearth_plan::{BegunWrite, PlanError};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -47,14 +50,30 @@ pub struct QueryRun {
 pub(super) struct Job {
     handle: JobHandle,
     reader: Arc<Reader>,
-    /// The rows of the partition that is handed out.
-    rows: Option<Rows>,
+    /// The partition that is handed out.
+    current: Option<Current>,
     /// Results that are ahead of the reader.
     ahead: BTreeMap<u32, ResultBlock>,
     /// The partition that is handed out, or the next one.
     next: u32,
-    /// All results are in `ahead`.
-    complete: bool,
+    /// Rows of it that were handed out before it was lost.
+    seen: u64,
+    /// What became of the partition that was handed out, when it cannot be read to its end.
+    lost: Option<(u32, String)>,
+    /// The job is over: all has been handed out.
+    over: bool,
+}
+
+/// A partition that is handed out.
+#[derive(Debug)]
+struct Current {
+    rows: Rows,
+    /// The attempt that stored it, when it can be lost.
+    stored: Option<TaskId>,
+    /// Rows that are still to be left out: they were handed out when it was read before.
+    skip: u64,
+    /// Rows that were handed out, those left out among them.
+    seen: u64,
 }
 
 impl QueryRun {
@@ -220,7 +239,7 @@ impl QueryRun {
 
 impl Job {
     fn new(handle: JobHandle, reader: Arc<Reader>) -> Self {
-        Self { handle, reader, rows: None, ahead: BTreeMap::new(), next: 0, complete: false }
+        Self { handle, reader, current: None, ahead: BTreeMap::new(), next: 0, seen: 0, lost: None, over: false }
     }
 
     pub(super) fn progress(&self) -> watch::Receiver<Vec<StageProgress>> {
@@ -235,23 +254,33 @@ impl Job {
         self.handle.cancel(reason).await;
     }
 
-    /// The next rows.
+    /// The next rows. May be dropped and asked again.
     pub(super) async fn next(&mut self, sum: &mut TaskMetrics) -> Option<Result<RecordBatch, QueryError>> {
         loop {
-            if let Some(rows) = &mut self.rows {
-                if let Some(batch) = rows.next().await {
-                    return Some(batch);
+            if let Some(current) = &mut self.current {
+                match current.rows.next().await {
+                    Some(Ok(batch)) => match current.unseen(batch) {
+                        Some(batch) => return Some(Ok(batch)),
+                        None => continue,
+                    },
+                    Some(Err(QueryError::Lost { partition, source })) if self.can_be_made_again() => {
+                        self.lost = Some((partition, source.to_string()));
+                    }
+                    Some(Err(error)) => return Some(Err(error)),
+                    None => {}
                 }
-                self.rows = None;
-                self.next += 1;
-            }
-            if self.ahead.contains_key(&self.next) {
-                // Only then removed: whoever drops this future in between comes here again, and to say it twice is harmless.
-                self.handle.taken(self.next).await;
-                self.rows = self.ahead.remove(&self.next).map(|block| self.reader.rows(self.next, block));
+                self.end_partition().await;
                 continue;
             }
-            if self.complete {
+            if let Some(block) = self.ahead.get(&self.next) {
+                // Only then removed: whoever drops this future in between comes here again, and to say it twice is harmless.
+                if matches!(block, ResultBlock::Inline(_)) {
+                    self.handle.taken(self.next).await;
+                }
+                self.begin_partition();
+                continue;
+            }
+            if self.over {
                 return None;
             }
             if let Err(error) = self.hear(sum).await {
@@ -260,9 +289,46 @@ impl Job {
         }
     }
 
+    /// Whether a stored result that is lost halfway comes again in a way that nobody notices.
+    fn can_be_made_again(&self) -> bool {
+        let Some(current) = &self.current else { return false };
+        let same = self.handle.determinism() == Determinism::Determinate;
+        current.stored.is_some() && (current.seen == 0 || same)
+    }
+
+    fn begin_partition(&mut self) {
+        let Some(block) = self.ahead.remove(&self.next) else { return };
+        let stored = match &block {
+            ResultBlock::Inline(_) => None,
+            ResultBlock::Stored { task, .. } => Some(*task),
+        };
+        let (skip, seen) = (self.seen, 0);
+        self.current = Some(Current { rows: self.reader.rows(self.next, block), stored, skip, seen });
+    }
+
+    /// Says what became of the partition that was handed out. May be dropped and asked again: to say it twice is harmless.
+    async fn end_partition(&mut self) {
+        let Some(current) = &self.current else { return };
+        match (&self.lost, current.stored) {
+            (Some((partition, reason)), Some(task)) => {
+                self.handle.lost(*partition, task, reason.clone()).await;
+                self.seen = self.seen.max(current.seen);
+            }
+            (_, stored) => {
+                if stored.is_some() {
+                    self.handle.taken(self.next).await;
+                }
+                self.next += 1;
+                self.seen = 0;
+            }
+        }
+        self.lost = None;
+        self.current = None;
+    }
+
     /// Waits until all results are there. None is taken: until then each may be made again.
     pub(super) async fn complete(&mut self, sum: &mut TaskMetrics) -> Result<(), QueryError> {
-        while !self.complete {
+        while self.ahead.len() < self.handle.partitions() as usize {
             self.hear(sum).await?;
         }
         Ok(())
@@ -280,13 +346,25 @@ impl Job {
                 self.ahead.insert(partition, block);
                 sum.add(&metrics);
             }
-            Some(JobNews::Over(Ok(()))) => self.complete = true,
+            Some(JobNews::Over(Ok(()))) => self.over = true,
             Some(JobNews::Over(Err(failure))) => return Err(failure.into()),
             // They come by another way.
             Some(JobNews::Stage { .. } | JobNews::Waiting { .. }) => {}
             None => return Err(shell::Error::Stopped.into()),
         }
         Ok(())
+    }
+}
+
+impl Current {
+    /// What of these rows was not handed out before.
+    fn unseen(&mut self, batch: RecordBatch) -> Option<RecordBatch> {
+        let rows = batch.num_rows() as u64;
+        let known = self.skip.min(rows);
+        self.skip -= known;
+        self.seen += rows;
+        let known = usize::try_from(known).unwrap_or(usize::MAX);
+        (known == 0 || known < batch.num_rows()).then(|| batch.slice(known, batch.num_rows() - known))
     }
 }
 

@@ -24,9 +24,9 @@ use hearth_plan::exchange::{BlockDecoder, Piece};
 use tokio::task::spawn_blocking;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How many times more often than a reduce task a result's reader tries to reach a block service: what it reads cannot be
-/// computed again once the job is done, and a worker starts its block service again within seconds.
-const PATIENCE: u32 = 10;
+/// How many times more often than a reduce task a result's reader tries to reach a block service: a large result costs much
+/// to make again, and a worker starts its block service again within seconds.
+const PATIENCE: u32 = 4;
 
 /// Reads result blocks.
 #[derive(Debug)]

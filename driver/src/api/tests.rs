@@ -16,7 +16,7 @@ use datafusion::arrow::{
 use futures::FutureExt;
 use hearth_blocks::{FailureKind, FetchOptions, OutputId, OutputWriter, WriterOptions};
 use hearth_core::{
-    ApplicationState, TaskId,
+    ApplicationState, Determinism, TaskId,
     messages::{
         task::{BlockLocation, ResultBlock, TaskFailure, TaskLaunch, TaskMetrics, TaskNews, TaskOutput},
         worker::Address,
@@ -193,14 +193,24 @@ async fn stored_results_are_read_when_it_is_their_turn() {
     let _heard = executor(&driver, 1, 1, move |launch| Some(store(&path, launch.task, block(launch.partition))));
     let batches = query(&driver, 3, None).await.collect().await.unwrap();
     assert_eq!(numbers(&batches), [0, 1, 2]);
-    // What is gone is said to be.
+    driver.stop(ApplicationState::Finished, "done").await;
+}
+
+/// What is gone before it was read is made again.
+#[tokio::test]
+async fn stored_results_that_are_lost_come_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let driver = named().await;
+    let path = dir.path().to_owned();
+    let mut heard = executor(&driver, 1, 1, move |launch| Some(store(&path, launch.task, block(launch.partition))));
     let mut lost = stored(&driver, None).await;
     for entry in std::fs::read_dir(dir.path()).unwrap() {
         std::fs::remove_file(entry.unwrap().path()).unwrap();
     }
-    let error = lost.next().await.unwrap().unwrap_err();
-    assert!(matches!(error, QueryError::Lost { partition: 0, .. }), "{error}");
+    assert_eq!(numbers(&[lost.next().await.unwrap().unwrap()]), [0]);
     assert!(lost.next().await.is_none());
+    assert_eq!(heard.recv().await, Some(Said::Launched(vec![TaskId(0)])));
+    assert_eq!(heard.recv().await, Some(Said::Launched(vec![TaskId(1)])));
     driver.stop(ApplicationState::Finished, "done").await;
 }
 
@@ -225,23 +235,40 @@ async fn a_large_stored_result_comes_batch_by_batch_and_is_bounded_only_when_hel
     driver.stop(ApplicationState::Finished, "done").await;
 }
 
-/// Rows come from verified bytes only: those before the damage, as far as they are whole, and then an error.
-#[tokio::test]
-async fn no_row_of_damaged_bytes_is_handed_out() {
-    let dir = tempfile::tempdir().unwrap();
+/// A stored result of several spans, whose data is damaged in the middle once its first rows, which it gives too, were read.
+/// Rows that are made again come in an order of which `determinism` tells. Gives also where the damage is.
+async fn damaged(
+    dir: &Path,
+    determinism: Determinism,
+) -> (DriverHandle, QueryRun, Vec<i32>, std::path::PathBuf, usize) {
     let driver = named().await;
-    let path = dir.path().to_owned();
+    let path = dir.to_owned();
     let rows = large_block(1000);
     assert!(rows.len() > 30 << 20, "several spans");
     let _heard = executor(&driver, 1, 1, move |launch| Some(store(&path, launch.task, rows.clone())));
-    let mut damaged = stored(&driver, None).await;
-    let mut files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let mut graph = chain(&[1]);
+    graph.stages[0].determinism = determinism;
+    // No more is read ahead than this.
+    let options = FetchOptions { max_in_flight: 1 << 20, ..FetchOptions::default() };
+    let job = driver.submit(graph).await.unwrap();
+    let reader = Arc::new(Reader::new(driver.clone(), options));
+    let mut run = QueryRun::job(job, reader, schema(), String::new(), None);
+    let first = numbers(&[run.next().await.unwrap().unwrap()]);
+    let mut files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let data = files.find(|path| path.extension().is_some_and(|ext| ext == "data")).unwrap();
     let mut bytes = std::fs::read(&data).unwrap();
     let place = bytes.len() / 2;
     bytes[place] ^= 1;
     std::fs::write(&data, bytes).unwrap();
-    let mut all = Vec::new();
+    (driver, run, first, data, place)
+}
+
+/// Rows come from verified bytes only: those before the damage, as far as they are whole, and then an error, where rows that
+/// are made again may come in another order.
+#[tokio::test]
+async fn no_row_of_damaged_bytes_is_handed_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (driver, mut damaged, mut all, data, place) = damaged(dir.path(), Determinism::Unordered).await;
     let error = loop {
         match damaged.next().await.unwrap() {
             Ok(batch) => all.extend(numbers(&[batch])),
@@ -254,6 +281,20 @@ async fn no_row_of_damaged_bytes_is_handed_out() {
     assert_eq!(source.kind, FailureKind::CorruptOnDisk);
     assert!(error.to_string().contains(data.to_str().unwrap()), "{error}");
     assert!(damaged.next().await.is_none());
+    driver.stop(ApplicationState::Finished, "done").await;
+}
+
+/// Where they come in the same order, nobody notices: those that were handed out are left out the second time.
+#[tokio::test]
+async fn rows_that_come_again_in_the_same_order_are_handed_out_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (driver, mut damaged, mut all, _, place) = damaged(dir.path(), Determinism::Determinate).await;
+    while let Some(batch) = damaged.next().await {
+        all.extend(numbers(&[batch.unwrap()]));
+    }
+    assert!(all.len() * size_of::<i32>() > place, "beyond the damage");
+    assert!(all.iter().copied().eq(0..10_007_000));
+    assert_eq!(damaged.stages()[0].attempt, 1, "it was made again");
     driver.stop(ApplicationState::Finished, "done").await;
 }
 

@@ -77,13 +77,28 @@ pub enum JobFailure {
     },
     /// An output was lost that cannot be made again as it was, and rows made from it were handed out.
     #[error(
-        "an output of stage {stage} ({name}) was lost; run again it may give other rows, and results made from the first ones were already handed out; run the query again"
+        "partition {partition} of stage {stage} ({name}) was lost, and made again it has other rows, where results made from the first ones were already handed out; run the query again"
     )]
     Indeterminate {
         /// Which stage.
         stage: StageId,
         /// Its name.
         name: String,
+        /// Which of its partitions.
+        partition: u32,
+    },
+    /// A stored result was lost again and again before its reader had it.
+    #[error(
+        "the result of partition {partition} was lost {often} in a row before it could be read, which is the limit (spark.stage.maxConsecutiveAttempts); the last time: {reason}",
+        often = times(*losses)
+    )]
+    ResultLost {
+        /// Which partition.
+        partition: u32,
+        /// How often.
+        losses: u32,
+        /// What its reader said last.
+        reason: String,
     },
     /// A task takes more slots than any executor has.
     #[error(

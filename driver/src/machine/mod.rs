@@ -44,7 +44,7 @@ use dag::DagScheduler;
 use executors::Executors;
 use hearth_core::{
     ApplicationState, Durable, JobId, Level, LinkId, Machine, Now, Payload, PayloadHash, Refusal, ReplyId, ShuffleId,
-    StageGraph, StageId,
+    StageGraph, StageId, TaskId,
     messages::{
         application::{AppDown, AppUp},
         task::{MapStatuses, ResultBlock, TaskDown, TaskMetrics, TaskUp},
@@ -70,12 +70,24 @@ pub enum Event {
         /// For people.
         reason: String,
     },
-    /// The reader of a job's results took one, in the order of partitions.
+    /// The reader of a job's results took one, in the order of partitions: an inline one is out of the driver's way, of a
+    /// stored one all has been read.
     ResultTaken {
         /// Which job.
         job: JobId,
         /// Which partition.
         partition: u32,
+    },
+    /// The reader cannot have a result that was stored.
+    ResultLost {
+        /// Which job.
+        job: JobId,
+        /// Which partition.
+        partition: u32,
+        /// The attempt that stored it.
+        task: TaskId,
+        /// For people: what became of it.
+        reason: String,
     },
     /// The results of a job have been read, or never will be: they can be forgotten.
     JobReleased {
@@ -242,7 +254,7 @@ pub enum JobNews {
         /// What its tasks did so far.
         metrics: Box<StageMetrics>,
     },
-    /// A result partition is there; each comes once, in any order.
+    /// A result partition is there, in any order. Each comes once, and again after its reader said that it is lost.
     Result {
         /// Which.
         partition: u32,
@@ -251,7 +263,7 @@ pub enum JobNews {
         /// What its task did.
         metrics: TaskMetrics,
     },
-    /// The job is over, the last news.
+    /// The job is over, the last news: all of its results are there, and those that were stored are taken; or it failed.
     Over(Result<(), JobFailure>),
     /// For people: why nothing is running.
     Waiting {
@@ -303,6 +315,7 @@ impl Driver {
 
     /// Carries the DagScheduler's orders over to the TaskScheduler.
     fn drain(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        fx.extend(self.dag.take_warnings().into_iter().map(|text| Effect::Log { level: Level::Warn, text }));
         while let Some(order) = self.dag.next_order() {
             self.tasks.obey(now, order, &self.executors, fx);
         }
@@ -357,6 +370,9 @@ impl Machine for Driver {
             Event::JobSubmitted { job, graph } => self.job_submitted(job, graph, fx),
             Event::JobCancelled { job, reason } => self.dag.close(job, Err(JobFailure::Cancelled(reason))),
             Event::ResultTaken { job, partition } => self.dag.taken(job, partition),
+            Event::ResultLost { job, partition, task, reason } => {
+                self.dag.result_lost(job, partition, task, reason, self.options.stage_max_attempts);
+            }
             Event::JobReleased { job } => {
                 let left = self.dag.release(job);
                 self.forget(left, fx);

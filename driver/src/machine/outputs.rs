@@ -24,6 +24,8 @@ pub(super) struct MapOutputTracker {
 #[derive(Debug)]
 struct Shuffle {
     outputs: Vec<Option<MapStatus>>,
+    /// Of outputs that were lost: the checksum of the one that readers may have seen.
+    seen: BTreeMap<u32, Option<u64>>,
     available: usize,
     /// The epoch of its last loss.
     epoch: u64,
@@ -32,35 +34,46 @@ struct Shuffle {
 }
 
 impl Shuffle {
-    fn take(&mut self, partition: usize) {
-        if self.outputs[partition].take().is_some() {
+    fn take(&mut self, partition: u32) {
+        if let Some(status) = self.outputs[partition as usize].take() {
             self.available -= 1;
+            self.seen.entry(partition).or_insert(status.checksum);
         }
     }
+}
+
+/// What a new output means for those who may have read the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remade {
+    /// It is the first, or the same.
+    Same,
+    /// It has other rows, or nobody can tell.
+    Other,
 }
 
 impl MapOutputTracker {
     /// `everywhere`: some reader takes all of it in each of its tasks.
     pub(super) fn add(&mut self, shuffle: ShuffleId, tasks: u32, everywhere: bool) {
         let outputs = vec![None; tasks as usize];
-        self.shuffles.insert(shuffle, Shuffle { outputs, available: 0, epoch: self.epoch, everywhere });
+        self.shuffles
+            .insert(shuffle, Shuffle { outputs, seen: BTreeMap::new(), available: 0, epoch: self.epoch, everywhere });
     }
 
     pub(super) fn remove(&mut self, shuffle: ShuffleId) {
         self.shuffles.remove(&shuffle);
     }
 
-    /// Takes an output. False when there is one for that partition already, or no such partition.
-    pub(super) fn register(&mut self, shuffle: ShuffleId, status: MapStatus) -> bool {
-        let Some(shuffle) = self.shuffles.get_mut(&shuffle) else { return false };
-        match shuffle.outputs.get_mut(status.partition as usize) {
-            Some(slot @ None) => {
-                *slot = Some(status);
-                shuffle.available += 1;
-                true
-            }
-            _ => false,
-        }
+    /// Takes an output. Nothing when there is one for that partition already, or no such partition.
+    pub(super) fn register(&mut self, shuffle: ShuffleId, status: MapStatus) -> Option<Remade> {
+        let shuffle = self.shuffles.get_mut(&shuffle)?;
+        let slot = shuffle.outputs.get_mut(status.partition as usize).filter(|slot| slot.is_none())?;
+        shuffle.available += 1;
+        let remade = match shuffle.seen.remove(&status.partition) {
+            Some(seen) if seen.is_none() || seen != status.checksum => Remade::Other,
+            _ => Remade::Same,
+        };
+        *slot = Some(status);
+        Some(remade)
     }
 
     /// Drops one output, when it still is the one that this task wrote.
@@ -73,7 +86,7 @@ impl MapOutputTracker {
         };
         self.epoch += 1;
         slot.epoch = self.epoch;
-        slot.take(partition as usize);
+        slot.take(partition);
         Lost::from([(shuffle, vec![partition])])
     }
 
@@ -87,7 +100,7 @@ impl MapOutputTracker {
             if partitions.is_empty() {
                 continue;
             }
-            partitions.iter().for_each(|&partition| shuffle.take(partition as usize));
+            partitions.iter().for_each(|&partition| shuffle.take(partition));
             shuffle.epoch = self.epoch + 1;
             lost.insert(*id, partitions);
         }
@@ -95,9 +108,10 @@ impl MapOutputTracker {
         lost
     }
 
-    /// Drops all outputs of a shuffle.
+    /// Drops all outputs of a shuffle, whose readers begin anew too.
     pub(super) fn clear(&mut self, shuffle: ShuffleId) {
         if let Some(shuffle) = self.shuffles.get_mut(&shuffle) {
+            shuffle.seen.clear();
             self.epoch += 1;
             shuffle.epoch = self.epoch;
             shuffle.outputs.fill(None);
@@ -163,6 +177,10 @@ impl MapOutputTracker {
             let available = shuffle.outputs.iter().flatten().count();
             assert_eq!(available, shuffle.available, "shuffle {id} miscounts its outputs");
             assert!(shuffle.epoch <= self.epoch, "shuffle {id} is ahead of the tracker");
+            for partition in shuffle.seen.keys() {
+                let is_missing = shuffle.outputs.get(*partition as usize).is_some_and(Option::is_none);
+                assert!(is_missing, "shuffle {id} waits for partition {partition}, which is there");
+            }
             for (partition, status) in (0u32..).zip(&shuffle.outputs) {
                 assert!(status.as_ref().is_none_or(|s| s.partition == partition), "shuffle {id} is out of order");
             }

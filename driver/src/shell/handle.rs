@@ -123,7 +123,7 @@ impl DriverHandle {
         let links = &self.0.links;
         let mut handle = None;
         let job = links.new_job(|job| {
-            let (made, sink) = JobHandle::new(job, links.clone());
+            let (made, sink) = JobHandle::new(job, &graph, links.clone());
             handle = Some(made);
             sink
         })?;

@@ -2,7 +2,7 @@
 
 use super::links::Links;
 use crate::machine::{Event, JobNews, StageMetrics};
-use hearth_core::{JobId, StageId};
+use hearth_core::{Determinism, JobId, StageGraph, StageId, TaskId};
 use std::{
     fmt,
     sync::Arc,
@@ -104,6 +104,9 @@ impl JobSink {
 /// A submitted job. Dropping it cancels the job, if it still runs, and lets its results be forgotten.
 pub struct JobHandle {
     job: JobId,
+    partitions: u32,
+    /// Of its results.
+    determinism: Determinism,
     links: Arc<Links>,
     results: mpsc::UnboundedReceiver<JobNews>,
     stages: watch::Receiver<Vec<StageProgress>>,
@@ -117,11 +120,14 @@ impl fmt::Debug for JobHandle {
 }
 
 impl JobHandle {
-    pub(super) fn new(job: JobId, links: Arc<Links>) -> (Self, JobSink) {
+    pub(super) fn new(job: JobId, graph: &StageGraph, links: Arc<Links>) -> (Self, JobSink) {
+        let result = graph.stages.last();
+        let partitions = result.map_or(0, |stage| stage.tasks);
+        let determinism = result.map_or(Determinism::Determinate, |stage| stage.determinism);
         let (results, from_sink) = mpsc::unbounded_channel();
         let (stages, stages_seen) = watch::channel(Vec::new());
         let (waiting, waiting_seen) = watch::channel(None);
-        let handle = Self { job, links, results: from_sink, stages: stages_seen, waiting: waiting_seen };
+        let handle = Self { job, partitions, determinism, links, results: from_sink, stages: stages_seen, waiting: waiting_seen };
         (handle, JobSink { results, stages, waiting })
     }
 
@@ -130,15 +136,31 @@ impl JobHandle {
         self.job
     }
 
+    /// How many partitions its result has.
+    pub const fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    /// What is known of a result that is made again.
+    pub const fn determinism(&self) -> Determinism {
+        self.determinism
+    }
+
     /// The next [`JobNews::Result`], in any order of partitions, or [`JobNews::Over`], the last. `None` after that, or
     /// when the driver is gone.
     pub async fn next(&mut self) -> Option<JobNews> {
         self.results.recv().await
     }
 
-    /// Says that the result of a partition has been taken, in the order of partitions: more tasks may run ahead.
+    /// Says that the result of a partition has been taken, in the order of partitions: more tasks may run ahead. Of a stored
+    /// one, all has been read: it cannot be lost any more.
     pub async fn taken(&self, partition: u32) {
         self.links.post(Event::ResultTaken { job: self.job, partition }).await;
+    }
+
+    /// Says that a stored result cannot be read: it comes once more, or the job fails.
+    pub async fn lost(&self, partition: u32, task: TaskId, reason: String) {
+        self.links.post(Event::ResultLost { job: self.job, partition, task, reason }).await;
     }
 
     /// Where each stage stands that has begun, in the order in which they did.

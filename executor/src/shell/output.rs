@@ -72,7 +72,8 @@ pub(super) async fn write_map(
     let Committed { sizes, bytes_spilled } = writer.commit().await?;
     let bytes = sizes.iter().sum();
     let location = attempt.location.clone();
-    let output = TaskOutput::Map(MapStatus { partition: attempt.partition, task: attempt.task, location, sizes });
+    let (partition, task, checksum) = (attempt.partition, attempt.task, run.checksum());
+    let output = TaskOutput::Map(MapStatus { partition, task, location, sizes, checksum });
     Ok(Written { output, bytes, bytes_spilled })
 }
 

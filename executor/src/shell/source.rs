@@ -94,7 +94,7 @@ impl ShuffleSource {
         };
         let mut wanted = Vec::with_capacity(maps.len());
         for status in maps {
-            let MapStatus { partition, task, location, sizes } = status;
+            let MapStatus { partition, task, location, sizes, .. } = status;
             let partitions = sizes.len();
             let size = sizes.get(blocks.reduce as usize);
             let size = *size.ok_or_else(|| malformed(format!("reduce partition {} of {partitions}", blocks.reduce)))?;

@@ -67,6 +67,7 @@ pub(super) fn output(
             task: launch.task,
             location,
             sizes: vec![u64::from(launch.partition) + 1; partitions as usize],
+            checksum: None,
         }),
         TaskTarget::Result => {
             let read: u64 = inputs

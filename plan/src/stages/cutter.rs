@@ -277,7 +277,9 @@ impl Cutter<'_> {
         let tasks = if whole.is_some() { 1 } else { limited(partitions(&plan))? };
         let (plan, mut edges) = self.number_inputs(plan, tasks)?;
         let name = name::of(&plan, self.tables);
+        // An input that may become another one takes its readers along when it does: here it is one whose order is open.
         let level = edges.iter().map(|e| self.stages[e.from].determinism).max().unwrap_or(Determinism::Determinate);
+        let level = level.min(Determinism::Unordered);
         let determinism = close.determinism(determinism::of(&plan, level));
         let written = close.written();
         let (output, output_partitions) = match close {
@@ -295,7 +297,7 @@ impl Cutter<'_> {
             }
         };
         self.texts.push(text(self.stages.len(), &name, tasks, whole.as_deref(), &edges, &written, &plan));
-        let payload = payload::encode(&name, &plan, &output, whole.is_some(), &self.shared)?;
+        let payload = payload::encode(&name, &plan, &output, whole.is_some(), determinism, &self.shared)?;
         check_decodes(&payload, self.context)?;
         self.writes.push(match &output {
             Output::Result | Output::Single => Exchange::Single,

@@ -54,10 +54,10 @@ pub(crate) fn fuse(
     let slots = slots.min(u32::try_from(widest).unwrap_or(u32::MAX)).max(1);
     let name = name::of(plan, tables);
     let shared = payload::Shared::of(context.session_config());
-    let payload = payload::encode(&name, plan, &Output::Result, true, &shared)?;
+    let determinism = determinism::of(plan, Determinism::Determinate);
+    let payload = payload::encode(&name, plan, &Output::Result, true, determinism, &shared)?;
     check_decodes(&payload, context)?;
     let text = StageText::fused(&name, slots, plan);
-    let determinism = determinism::of(plan, Determinism::Determinate);
     let stage = StageNode { name, tasks: 1, slots, inputs: vec![], output_partitions: 1, payload, determinism };
     Ok((StageGraph { stages: vec![stage] }, vec![text]))
 }

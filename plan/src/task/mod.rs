@@ -18,6 +18,7 @@
 //! Panics are the caller's to catch: it owns the thread.
 
 mod buffers;
+mod checksum;
 mod compact;
 mod env;
 mod memory;
@@ -53,6 +54,7 @@ use std::{
     fmt,
     sync::{
         Arc,
+        OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -72,6 +74,7 @@ pub struct TaskRun {
     chunks: BoxStream<'static, Result<Chunk, TaskFailure>>,
     output_partitions: u32,
     rows: Arc<AtomicU64>,
+    checksum: Arc<OnceLock<u64>>,
     operators: Operators,
     memory: Arc<TaskMemory>,
 }
@@ -90,6 +93,12 @@ impl TaskRun {
     /// Rows that came out so far.
     pub fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
+    }
+
+    /// At its end: a checksum of which rows went to which block, whatever their order. Only where another attempt may give
+    /// other rows, and rows can be hashed.
+    pub fn checksum(&self) -> Option<u64> {
+        self.checksum.get().copied()
     }
 
     /// What it did so far, as far as its plan tells: rows, what its sources read, what its operators spilled and held.
@@ -141,11 +150,15 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
     };
     let batches = plan.execute(0, Arc::clone(&context))?;
     let rows = Arc::new(AtomicU64::new(0));
-    let (output, waiting) = TaskOutput::try_new(layout, partition, schema, &context, Arc::clone(&rows))?;
+    let checksum = Arc::new(OnceLock::new());
+    let (mut output, waiting) = TaskOutput::try_new(layout, partition, schema, &context, Arc::clone(&rows))?;
+    if payload.checked() {
+        output.check(Arc::clone(&checksum));
+    }
     let output_partitions = output.partitions();
     let failure = move |error| failure_in(env.spill_dir(), &error);
     let chunks = output.write(waiting, batches).map(move |chunk| chunk.map_err(&failure)).boxed();
-    Ok(TaskRun { chunks, output_partitions, rows, operators, memory })
+    Ok(TaskRun { chunks, output_partitions, rows, checksum, operators, memory })
 }
 
 /// All partitions of the plan as one, in the order that each has by itself, if it has one.

@@ -1,6 +1,6 @@
 //! From batches to chunks of blocks.
 
-use super::{Chunk, buffers::Buffers, router::Router};
+use super::{Chunk, buffers::Buffers, checksum::Checksum, router::Router};
 use crate::exchange::{Keys, Piece, RangeRouter, Samples, decode, travelling};
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
@@ -13,7 +13,7 @@ use hearth_core::{messages::task::TaskFailure, stage::MAX_PARTITIONS};
 use std::{
     pin::pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -40,6 +40,8 @@ pub(super) struct TaskOutput {
     discards: bool,
     buffers: Buffers,
     rows: Arc<AtomicU64>,
+    /// Of its rows, where that is wanted, and where it goes.
+    checksum: Option<(Checksum, Arc<OnceLock<u64>>)>,
 }
 
 impl TaskOutput {
@@ -74,7 +76,12 @@ impl TaskOutput {
         // Not as one that spills: those share the pool evenly, and this one is content with little.
         let reservation = MemoryConsumer::new("ExchangeWriter").register(context.memory_pool());
         let buffers = Buffers::new(schema, partitions, context.session_config().batch_size(), reservation);
-        Ok((Self { router, partitions, always, discards, buffers, rows }, waiting))
+        Ok((Self { router, partitions, always, discards, buffers, rows, checksum: None }, waiting))
+    }
+
+    /// Leaves a checksum of its rows here at the end.
+    pub(super) fn check(&mut self, result: Arc<OnceLock<u64>>) {
+        self.checksum = Some((Checksum::new(self.partitions), result));
     }
 
     pub(super) const fn partitions(&self) -> u32 {
@@ -101,6 +108,7 @@ impl TaskOutput {
                     None => {
                         batches = None;
                         output.buffers.finish(output.always)?;
+                        output.leave_checksum();
                     }
                 }
             }
@@ -112,7 +120,22 @@ impl TaskOutput {
         if self.discards {
             return Ok(());
         }
-        self.router.route(batch, |partition, rows| self.buffers.push(partition, rows))
+        let (buffers, checksum) = (&mut self.buffers, &mut self.checksum);
+        self.router.route(batch, |partition, rows| {
+            // Of rows that cannot be hashed there is no checksum, and who compares them takes them for others.
+            if let Some((sum, _)) = checksum
+                && sum.add(partition, &rows).is_err()
+            {
+                *checksum = None;
+            }
+            buffers.push(partition, rows)
+        })
+    }
+
+    fn leave_checksum(&mut self) {
+        if let Some((sum, result)) = self.checksum.take() {
+            result.get_or_init(|| sum.finish());
+        }
     }
 }
 

@@ -41,6 +41,7 @@ impl From<MapStatus> for v1::MapStatus {
             task: status.task.0,
             location: Some(status.location.into()),
             sizes: status.sizes,
+            checksum: status.checksum,
         }
     }
 }
@@ -57,6 +58,7 @@ impl TryFrom<v1::MapStatus> for MapStatus {
             task: TaskId(status.task),
             location: required("MapStatus.location", status.location)?.try_into()?,
             sizes,
+            checksum: status.checksum,
         })
     }
 }

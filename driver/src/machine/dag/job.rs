@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Partitions are missing.
+    /// Partitions are missing, or stored where they may yet be lost: what they are made of stays.
     Open,
     /// It is over; tasks of it still run.
     Closing,
@@ -27,6 +27,10 @@ pub(crate) struct Job {
     pub(crate) released: bool,
     /// Attempts whose results are stored at executors.
     pub(crate) stored: Vec<TaskId>,
+    /// Of those, the ones that count and were not taken, by partition.
+    untaken: BTreeMap<u32, TaskId>,
+    /// How often in a row a stored result was lost.
+    losses: u32,
     delivered: Vec<bool>,
     done: u32,
     /// Inline bytes that were handed out and not taken, by partition.
@@ -44,6 +48,8 @@ impl Job {
             phase: Phase::Open,
             released: false,
             stored: Vec::new(),
+            untaken: BTreeMap::new(),
+            losses: 0,
             delivered: vec![false; partitions as usize],
             done: 0,
             waiting: BTreeMap::new(),
@@ -67,7 +73,10 @@ impl Job {
                 self.waiting.insert(partition, bytes);
                 self.waiting_bytes += bytes;
             }
-            ResultBlock::Stored { .. } => self.stored.push(task),
+            ResultBlock::Stored { .. } => {
+                self.stored.push(task);
+                self.untaken.insert(partition, task);
+            }
         }
         true
     }
@@ -75,12 +84,31 @@ impl Job {
     /// The reader took this partition; it wants the next one.
     pub(crate) fn taken(&mut self, partition: u32) {
         self.waiting_bytes -= self.waiting.remove(&partition).unwrap_or(0);
+        if self.untaken.remove(&partition).is_some() {
+            self.losses = 0;
+        }
         self.wanted = self.wanted.max(partition.saturating_add(1));
+    }
+
+    /// The reader cannot have the result that this attempt stored. Gives how often that happened in a row; nothing when it
+    /// is not the one that counts.
+    pub(crate) fn lose(&mut self, partition: u32, task: TaskId) -> Option<u32> {
+        self.untaken.get(&partition).filter(|stored| **stored == task)?;
+        self.untaken.remove(&partition);
+        self.delivered[partition as usize] = false;
+        self.done -= 1;
+        self.losses += 1;
+        Some(self.losses)
     }
 
     /// Whether its reader has something to take.
     pub(crate) fn has_untaken(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() || !self.released && !self.untaken.is_empty()
+    }
+
+    /// Whether all is there that anybody will want: nothing of it can be lost any more.
+    pub(crate) fn is_safe(&self) -> bool {
+        self.is_complete() && (self.released || self.untaken.is_empty())
     }
 
     pub(crate) const fn done(&self) -> u32 {
@@ -107,6 +135,8 @@ impl Job {
         let done = self.delivered.iter().filter(|delivered| **delivered).count();
         assert_eq!(done, self.done as usize, "job {} miscounts its results", self.id);
         assert_eq!(self.waiting.values().sum::<u64>(), self.waiting_bytes, "job {} miscounts its bytes", self.id);
+        let counts = |(p, task): (&u32, &TaskId)| self.delivered[*p as usize] && self.stored.contains(task);
+        assert!(self.untaken.iter().all(counts), "job {} waits for a result that is not there", self.id);
         assert!(self.phase != Phase::Kept || !self.released, "job {} keeps what nobody wants", self.id);
     }
 }

@@ -3,7 +3,7 @@
 use super::{DagScheduler, Order, Phase, StageState};
 use crate::machine::{failure::JobFailure, outputs::Lost, tasks::SetKey};
 use hearth_core::{
-    Determinism, ExecutorId, Now, StageId, WorkerId,
+    ExecutorId, JobId, Now, StageId, TaskId, WorkerId,
     messages::task::{BlockLocation, TaskFailure},
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -61,6 +61,25 @@ impl DagScheduler {
         self.lost(lost, StageState::Waiting);
     }
 
+    /// The reader of a job cannot have a result that was stored: it is made again.
+    pub(crate) fn result_lost(&mut self, id: JobId, partition: u32, task: TaskId, reason: String, max_losses: u32) {
+        let Some(job) = self.jobs.get_mut(&id).filter(|job| job.phase == Phase::Open) else { return };
+        let Some(losses) = job.lose(partition, task) else { return };
+        if losses >= max_losses {
+            return self.close(id, Err(JobFailure::ResultLost { partition, losses, reason }));
+        }
+        let stage = job.result_stage();
+        self.warnings.push(format!("the result of partition {partition} was lost and is made again: {reason}"));
+        self.changed.insert(stage);
+        self.dirty.insert(id);
+        let stage = self.stages.get_mut(&stage).expect("a job's stages live as long as it does");
+        match stage.state {
+            StageState::Done => stage.state = StageState::Waiting,
+            StageState::Running => self.orders.push_back(Order::Requeue(stage.id, vec![partition])),
+            StageState::Waiting | StageState::Failed => {}
+        }
+    }
+
     /// The resubmission timer: whatever failed may be submitted again.
     pub(crate) fn tick(&mut self, now: Now) {
         if self.resubmit_at.is_none_or(|at| at > now) {
@@ -88,16 +107,13 @@ impl DagScheduler {
                 StageState::Running => self.orders.push_back(Order::Requeue(id, partitions)),
                 StageState::Waiting | StageState::Failed => {}
             }
-            if stage.determinism == Determinism::Indeterminate {
-                self.roll_back(id);
-            }
         }
     }
 
-    /// An indeterminate stage lost an output. Made again it may hold other rows than those its readers have seen, and rows
-    /// of both runs must not meet: the stage and all that has read from it begin anew. When results have been handed out
+    /// An output of an indeterminate stage was lost, and the one in its place holds other rows. Rows of both must not meet:
+    /// all that may have read the lost one begins anew, and all that read from that. When results have been handed out
     /// already, that cannot be undone, and the job ends.
-    fn roll_back(&mut self, origin: StageId) {
+    pub(super) fn roll_back(&mut self, origin: StageId, partition: u32) {
         let job = &self.jobs[&self.stages[&origin].job];
         let mut tainted = BTreeSet::from([origin]);
         for id in &job.stages {
@@ -106,13 +122,21 @@ impl DagScheduler {
                 tainted.insert(*id);
             }
         }
-        if tainted.len() == 1 {
+        tainted.remove(&origin);
+        if tainted.is_empty() {
             return; // Nobody has read from it.
         }
+        let name = self.stages[&origin].name.clone();
         if tainted.contains(&job.result_stage()) && job.done() > 0 {
-            let failure = JobFailure::Indeterminate { stage: origin, name: self.stages[&origin].name.clone() };
-            return self.close(job.id, Err(failure));
+            return self.close(job.id, Err(JobFailure::Indeterminate { stage: origin, name, partition }));
         }
+        let readers: Vec<String> = tainted.iter().map(ToString::to_string).collect();
+        self.warnings.push(format!(
+            "partition {partition} of stage {origin} ({name}) was lost, and made again it has other rows; what has read from \
+             the stage begins anew: stage {}",
+            readers.join(", ")
+        ));
+        self.dirty.insert(job.id);
         for id in tainted {
             let stage = self.stages.get_mut(&id).expect("listed above");
             if stage.state != StageState::Failed {
@@ -122,7 +146,7 @@ impl DagScheduler {
                 self.outputs.clear(shuffle);
             }
             self.changed.insert(id);
-            let reason = "its input was lost and may hold other rows when it is made again";
+            let reason = "an input was lost and made again with other rows";
             self.orders.push_back(Order::Cancel(id, reason.into()));
         }
     }

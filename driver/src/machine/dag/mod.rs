@@ -21,11 +21,11 @@ use super::{
     JobNews,
     failure::JobFailure,
     metrics::StageRecord,
-    outputs::MapOutputTracker,
+    outputs::{MapOutputTracker, Remade},
     tasks::{SetKey, TaskSetSpec},
 };
 use hearth_core::{
-    Exchange, JobId, Now, Payload, PayloadHash, ShuffleId, StageGraph, StageId, TaskId,
+    Determinism, Exchange, JobId, Now, Payload, PayloadHash, ShuffleId, StageGraph, StageId, TaskId,
     messages::task::{TaskFailure, TaskInput, TaskMetrics, TaskOutput, TaskTarget},
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -87,6 +87,8 @@ pub(super) struct DagScheduler {
     /// Jobs that ended and have not been told so.
     ended: Vec<(JobId, Result<(), JobFailure>)>,
     orders: VecDeque<Order>,
+    /// For the log.
+    warnings: Vec<String>,
 }
 
 impl DagScheduler {
@@ -209,9 +211,13 @@ impl DagScheduler {
         if job.phase != Phase::Open {
             return false;
         }
+        let checked = stage.determinism == Determinism::Indeterminate;
+        let mut is_other = false;
         let (news, complete) = match (stage.shuffle(), output) {
             (Some(shuffle), TaskOutput::Map(status)) => {
-                (self.outputs.register(shuffle, status.clone()), self.outputs.is_complete(shuffle))
+                let remade = self.outputs.register(shuffle, status.clone());
+                is_other = checked && remade == Some(Remade::Other);
+                (remade.is_some(), self.outputs.is_complete(shuffle))
             }
             (None, TaskOutput::Result(block)) => (job.deliver(partition, task, block), job.is_complete()),
             _ => (false, false),
@@ -227,9 +233,12 @@ impl DagScheduler {
         if complete {
             stage.succeed();
             self.dirty.insert(set.job);
-            if stage.shuffle().is_none() {
+            if self.jobs[&set.job].is_safe() {
                 self.close(set.job, Ok(()));
             }
+        }
+        if is_other {
+            self.roll_back(set.stage, partition);
         }
         true
     }
@@ -250,14 +259,16 @@ impl DagScheduler {
     }
 
     /// Nobody will read the results of this job (any more).
-    pub(super) fn release(&mut self, job: JobId) -> Leftovers {
-        let Some(job) = self.jobs.get_mut(&job) else { return Leftovers::default() };
+    pub(super) fn release(&mut self, id: JobId) -> Leftovers {
+        let Some(job) = self.jobs.get_mut(&id) else { return Leftovers::default() };
         job.released = true;
         if job.phase != Phase::Kept {
+            if job.is_safe() {
+                self.close(id, Ok(()));
+            }
             return Leftovers::default();
         }
         let results = std::mem::take(&mut job.stored);
-        let id = job.id;
         self.jobs.remove(&id);
         Leftovers { results, ..Leftovers::default() }
     }
@@ -299,10 +310,14 @@ impl DagScheduler {
         left
     }
 
-    /// The reader of a job took the result of this partition.
-    pub(super) fn taken(&mut self, job: JobId, partition: u32) {
-        if let Some(job) = self.jobs.get_mut(&job) {
+    /// The reader of a job took the result of this partition. Stored results may be lost until then, and the job is open, so
+    /// that they can be made again.
+    pub(super) fn taken(&mut self, id: JobId, partition: u32) {
+        if let Some(job) = self.jobs.get_mut(&id) {
             job.taken(partition);
+            if job.is_safe() {
+                self.close(id, Ok(()));
+            }
         }
     }
 
@@ -333,6 +348,11 @@ impl DagScheduler {
 
     pub(super) fn next_order(&mut self) -> Option<Order> {
         self.orders.pop_front()
+    }
+
+    /// What the log should say of what happened since this was asked last.
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// The jobs that ended since this was asked last.
@@ -439,7 +459,11 @@ impl DagScheduler {
     /// Panics when the state contradicts itself. `live` says which partitions the live task set of a stage still owes.
     pub(super) fn check(&self, owed: impl Fn(JobId, StageId) -> Option<Vec<u32>>) {
         assert!(self.orders.is_empty(), "orders were not carried out: {:?}", self.orders);
-        assert!(self.ended.is_empty() && self.changed.is_empty() && self.dirty.is_empty(), "news were not told");
+        assert!(self.warnings.is_empty(), "warnings were not given: {:?}", self.warnings);
+        assert!(
+            self.ended.is_empty() && self.changed.is_empty() && self.dirty.is_empty(),
+            "news were not told"
+        );
         self.outputs.check();
         let mut users: BTreeMap<PayloadHash, usize> = BTreeMap::new();
         for stage in self.stages.values() {

@@ -40,16 +40,16 @@ fn a_job_of_two_stages_runs_through() {
 fn stored_results_are_kept_until_they_are_released() {
     let mut c = cluster_of(&[1]);
     c.submit(1, vec![stage(1, &[])]);
-    let block = ResultBlock::Stored { task: TaskId(0), location: c.location(1), bytes: 1 << 30 };
-    c.news(0, TaskNews::Succeeded(TaskOutput::Result(block), TaskMetrics::default()));
+    c.store(0);
     c.expect(&[
         "x1 launch #0 s0.0p0",
         "j1 s0.0: 1 run, 0 of 1",
         "j1 result 0",
         "j1 s0.0: 0 run, 1 of 1 over",
-        "j1 done",
-        "x1 forget 1 payloads, [], []",
     ]);
+    // Until it is taken it may be lost.
+    c.result_taken(1, 0);
+    c.expect(&["j1 done", "x1 forget 1 payloads, [], []"]);
     c.release(1);
     c.expect(&["x1 forget 0 payloads, [], [task-0]"]);
     c.release(1);
@@ -63,9 +63,78 @@ fn a_job_that_is_released_before_its_end_leaves_nothing_behind() {
     let mut c = cluster_of(&[1]);
     c.submit(1, vec![stage(1, &[])]);
     c.release(1);
-    let block = ResultBlock::Stored { task: TaskId(0), location: c.location(1), bytes: 1 << 30 };
-    c.news(0, TaskNews::Succeeded(TaskOutput::Result(block), TaskMetrics::default()));
+    c.store(0);
     assert_eq!(c.take().last().unwrap(), "x1 forget 1 payloads, [], [task-0]");
+    c.driver.assert_empty();
+}
+
+#[test]
+fn a_stored_result_that_is_lost_is_made_again() {
+    let mut c = cluster_of(&[2]);
+    c.submit(1, vec![stage(1, &[]), stage(2, &[0])]);
+    c.succeed(0);
+    c.store(1);
+    c.store(2);
+    c.take();
+    c.result_taken(1, 0);
+    c.expect(&[]);
+    c.result_lost(1, 1, 2);
+    c.expect(&[
+        "Warn: the result of partition 1 was lost and is made again: the disk is gone",
+        "x1 launch #3 s1.1p1",
+        "j1 s1.1: 1 run, 1 of 2",
+    ]);
+    c.result_lost(1, 1, 2); // Twice.
+    c.result_lost(1, 0, 1); // It was taken.
+    c.expect(&[]);
+    c.store(3);
+    c.expect(&["j1 result 1", "j1 s1.1: 0 run, 2 of 2 over"]);
+    c.result_lost(1, 1, 2); // The attempt before.
+    c.expect(&[]);
+    c.result_taken(1, 1);
+    c.expect(&["j1 done", "x1 forget 2 payloads, [shuffle-0], []"]);
+    c.release(1);
+    c.expect(&["x1 forget 0 payloads, [], [task-1, task-2, task-3]"]);
+    c.result_lost(1, 1, 3); // The job is gone.
+    c.driver.assert_empty();
+}
+
+/// Even when what it was made of was lost with it.
+#[test]
+fn a_lost_result_brings_back_what_it_was_made_of() {
+    let mut c = cluster_of(&[2, 2]);
+    c.block_service = false;
+    c.submit(1, vec![stage(1, &[]), stage(1, &[0])]);
+    c.succeed(0); // On executor 1.
+    c.store(1);
+    c.say(1, TaskUp::Leaving { reason: "told to".into() });
+    c.take();
+    c.result_lost(1, 0, 1);
+    assert_eq!(c.take()[1], "x2 launch #2 s0.1p0");
+    c.succeed(2);
+    assert_eq!(c.take()[0], "x2 launch #3 s1.1p0");
+    c.store(3);
+    c.result_taken(1, 0);
+    c.take();
+    c.release(1);
+    c.take();
+    c.driver.assert_empty();
+}
+
+#[test]
+fn a_result_that_is_lost_again_and_again_ends_its_job() {
+    let mut c = cluster_of(&[1]);
+    c.submit(1, vec![stage(1, &[])]);
+    for task in 0..4 {
+        c.store(task);
+        c.take();
+        c.result_lost(1, 0, task);
+    }
+    c.expect(&[
+        "j1 failed: the result of partition 0 was lost 4 times in a row before it could be read, which is the limit \
+         (spark.stage.maxConsecutiveAttempts); the last time: the disk is gone",
+        "x1 forget 1 payloads, [], [task-0, task-1, task-2, task-3]",
+    ]);
     c.driver.assert_empty();
 }
 

@@ -131,6 +131,30 @@ impl Cluster {
         self.news(task, TaskNews::Succeeded(output, TaskMetrics::default()));
     }
 
+    /// A map task succeeds; its output has this checksum.
+    pub(super) fn succeed_with(&mut self, task: u64, checksum: Option<u64>) {
+        let TaskOutput::Map(status) = self.output(task) else { panic!("task {task} writes no blocks") };
+        let output = TaskOutput::Map(MapStatus { checksum, ..status });
+        self.news(task, TaskNews::Succeeded(output, TaskMetrics::default()));
+    }
+
+    /// A result task succeeds; its result is too large for a message.
+    pub(super) fn store(&mut self, task: u64) {
+        let executor = self.links[&self.launches[&TaskId(task)].0];
+        let location = self.location(executor.0);
+        let block = ResultBlock::Stored { task: TaskId(task), location, bytes: 1 << 30 };
+        self.news(task, TaskNews::Succeeded(TaskOutput::Result(block), TaskMetrics::default()));
+    }
+
+    pub(super) fn result_taken(&mut self, job: u32, partition: u32) {
+        self.send(Event::ResultTaken { job: JobId(job), partition });
+    }
+
+    pub(super) fn result_lost(&mut self, job: u32, partition: u32, task: u64) {
+        let (job, task, reason) = (JobId(job), TaskId(task), "the disk is gone".into());
+        self.send(Event::ResultLost { job, partition, task, reason });
+    }
+
     pub(super) fn succeed_all(&mut self, tasks: impl IntoIterator<Item = u64>) {
         tasks.into_iter().for_each(|task| self.succeed(task));
     }
@@ -143,6 +167,7 @@ impl Cluster {
                 task: launch.task,
                 location: self.location(self.links[link].0),
                 sizes: vec![8; partitions as usize],
+                checksum: None,
             }),
             TaskTarget::Result => TaskOutput::Result(ResultBlock::Inline(vec![0; 8].into())),
         }

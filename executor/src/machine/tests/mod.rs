@@ -151,7 +151,7 @@ fn statuses(shuffle: u32, epoch: u64) -> MapStatuses {
         address: Address { host: "localhost".into(), port: 1 },
         directory: "/work".into(),
     };
-    let status = MapStatus { partition: 0, task: TaskId(1), location, sizes: vec![1, 2] };
+    let status = MapStatus { partition: 0, task: TaskId(1), location, sizes: vec![1, 2], checksum: None };
     MapStatuses { shuffle: ShuffleId(shuffle), epoch, statuses: vec![status], peers: vec![] }
 }
 
