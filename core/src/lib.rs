@@ -12,6 +12,7 @@
 //! | [`refusal`] | every "no" |
 //! | [`conf`] | configuration: keys, defaults, precedence |
 //! | [`client`] | what an executor asks its driver (feature `loop`) |
+//! | [`failpoint`] | faults on purpose, for tests on real processes (feature `loop`) |
 //! | [`link`] | two bounded queues between two processes (feature `loop`) |
 //! | [`lifeline`] | how a child learns that its worker is gone (feature `loop`) |
 //! | [`bootstrap`] | what a worker tells a child process |
@@ -21,6 +22,7 @@ pub mod bootstrap;
 #[cfg(feature = "loop")]
 pub mod client;
 pub mod conf;
+pub mod failpoint;
 pub mod ids;
 #[cfg(feature = "loop")]
 pub mod lifeline;

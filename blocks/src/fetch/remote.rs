@@ -10,7 +10,7 @@ use crate::{
     limits::{MAX_CHUNK, MESSAGE_SLACK},
     machine::{Failure, FailureKind},
 };
-use hearth_core::{ApplicationId, messages::worker::Address};
+use hearth_core::{ApplicationId, failpoint, failpoint_bytes, messages::worker::Address};
 use hearth_proto::v1::{self, FetchRequest, blocks_client::BlocksClient};
 use std::{error::Error, future::Future, sync::atomic::Ordering, time::Duration};
 
@@ -60,7 +60,9 @@ async fn exchange(
     let expected =
         |(place, span): &(usize, Span)| Expected { place: *place, size: wanted[span.block].size, len: span.len };
     let mut assembly = Assembly::new(spans.iter().map(expected));
-    while let Some(chunk) = within(idle, answer.message()).await? {
+    while let Some(mut chunk) = within(idle, answer.message()).await? {
+        failpoint!("fetch.chunk", address = address, all = shared.remote.load(Ordering::Relaxed); error => return Err(error.to_string()));
+        chunk.data = failpoint_bytes!("fetch.bytes", chunk.data, address = address);
         shared.remote.fetch_add(chunk.data.len() as u64, Ordering::Relaxed);
         if let Some((place, outcome)) = assembly.take(chunk)? {
             reporter.block(place, outcome);

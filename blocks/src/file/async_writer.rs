@@ -9,6 +9,7 @@
 use super::{Committed, OutputWriter, WriteError, WriterOptions};
 use crate::OutputId;
 use bytes::Bytes;
+use hearth_core::failpoint;
 use std::{io, path::PathBuf};
 
 /// Writes one output without holding the runtime's threads. Dropped without [`commit`](Self::commit), it leaves nothing
@@ -30,6 +31,10 @@ impl AsyncOutputWriter {
 
     /// Appends to a partition's block; spills when too much is buffered.
     pub async fn write(&mut self, partition: u32, bytes: Bytes) -> Result<(), WriteError> {
+        failpoint!(
+            "output.write", path = self.path.display(), buffered = self.buffered_bytes();
+            error => return Err(WriteError { path: self.path.clone(), source: error })
+        );
         match &mut self.writer {
             Some(writer) => writer.push(partition, bytes),
             None => return Err(self.lost("an earlier call was cancelled")),

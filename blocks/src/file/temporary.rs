@@ -1,6 +1,7 @@
 //! A file under a temporary name, which is gone unless it is committed.
 
 use super::WriteError;
+use hearth_core::failpoint_blocking;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, Read, Seek, SeekFrom, Write},
@@ -67,6 +68,7 @@ impl TemporaryFile {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        failpoint_blocking!("disk.write", path = self.path.display(); error => return Err(self.error(error)));
         self.file.write_all(bytes).map_err(|source| WriteError { path: self.path.clone(), source })?;
         self.written += bytes.len() as u64;
         Ok(())

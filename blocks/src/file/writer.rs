@@ -7,7 +7,7 @@ use super::{
 };
 use crate::OutputId;
 use bytes::Bytes;
-use hearth_core::stage::MAX_PARTITIONS;
+use hearth_core::{failpoint_blocking, failpoint_file, stage::MAX_PARTITIONS};
 use std::{io, path::PathBuf};
 
 /// How a writer uses memory.
@@ -143,6 +143,10 @@ impl OutputWriter {
     /// Makes the output appear under its name: data first, then the index.
     pub fn commit(mut self) -> Result<Committed, WriteError> {
         self.check_whole()?;
+        failpoint_blocking!(
+            "output.commit", output = self.id;
+            error => return Err(WriteError { path: self.dir.join(self.id.data_file()), source: error })
+        );
         let data = self.write_data()?;
         let blocks = self.partitions.iter().map(|p| (p.len(), p.crcs()));
         let mut index = TemporaryFile::create(&self.dir, &self.id.index_file(), self.create)?;
@@ -151,6 +155,8 @@ impl OutputWriter {
         let data = data.rename(&self.id.data_file())?;
         index.rename(&self.id.index_file())?.keep();
         data.keep();
+        failpoint_file!("output.damage", &self.dir.join(self.id.data_file()), output = self.id);
+        failpoint_blocking!("output.committed", output = self.id);
         let sizes = self.partitions.iter().map(Partition::len).collect();
         Ok(Committed { sizes, bytes_spilled: self.bytes_spilled })
     }

@@ -6,7 +6,7 @@ use futures::{
     Stream, TryStreamExt,
     stream::{self, BoxStream},
 };
-use hearth_core::ApplicationId;
+use hearth_core::{ApplicationId, failpoint};
 use hearth_proto::v1::{
     self,
     blocks_server::{Blocks, BlocksServer},
@@ -92,6 +92,7 @@ impl BlockService {
                 if chunks.is_empty() && !batch.is_over() {
                     (batch, chunks) = service.read_on(batch).await?;
                 }
+                failpoint!("blocks.serve", bytes = service.bytes_read(); error => return Err(Status::internal(error.to_string())));
                 Ok(chunks.pop_front().map(|chunk| (chunk, (service, batch, chunks, place))))
             }))
         })

@@ -3,7 +3,7 @@
 use super::links::Links;
 use crate::machine::{Answer, Event};
 use hearth_core::{
-    Payload, PayloadHash, Refusal, ShuffleId,
+    Payload, PayloadHash, Refusal, ShuffleId, failpoint_link,
     link::{LINK_QUEUE, Link},
     messages::task::{MapStatuses, TaskDown, TaskInput, TaskUp},
     wire::{self, Malformed, Served},
@@ -25,7 +25,7 @@ impl TaskLink for Service {
         let peer = request.remote_addr().map_or_else(|| "an executor".into(), |at| format!("executor {at}"));
         let incoming = wire::incoming::<v1::TaskUp, TaskUp>(request.into_inner(), peer);
         let (outgoing, queue) = mpsc::channel::<TaskDown>(LINK_QUEUE);
-        self.0.accept(Link { incoming, outgoing }).map_err(refused)?;
+        self.0.accept(failpoint_link!("driver.say", Link { incoming, outgoing })).map_err(refused)?;
         Ok(Response::new(wire::served(queue)))
     }
 

@@ -5,6 +5,7 @@ use crate::machine::ExecutorOptions;
 use hearth_core::{
     Payload, PayloadHash, Refusal, ShuffleId,
     client::DriverClient,
+    failpoint_link,
     link::{Dial, DialError, LINK_QUEUE, Link, Pending},
     messages::task::{MapStatuses, TaskDown, TaskInput, TaskUp},
     wire,
@@ -74,7 +75,8 @@ impl GrpcDriver {
             Ok(Err(status)) => return Err(failed(describe(&status))),
             Err(_) => return Err(failed(format!("no answer in {} s", TRY.as_secs()))),
         };
-        Ok(Link { incoming: wire::incoming(stream, self.url.clone()), outgoing })
+        let link = Link { incoming: wire::incoming(stream, self.url.clone()), outgoing };
+        Ok(failpoint_link!("executor.say", link))
     }
 
     /// Asks until there is an answer, or for as long as the executor is patient.

@@ -3,8 +3,8 @@
 use super::{panics, runtime::TaskRuntime, task::Evaluator};
 use crate::machine::Event;
 use hearth_core::{
-    Payload, TaskId,
-    messages::task::{MapStatuses, TaskFailure, TaskLaunch, TaskMetrics, TaskOutput},
+    Payload, TaskId, failpoint,
+    messages::task::{MapStatuses, TaskFailure, TaskLaunch, TaskMetrics, TaskOutput, TaskTarget},
 };
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::{
@@ -39,7 +39,7 @@ impl Slots {
         let (cancel, cancelled) = oneshot::channel();
         self.cancels.retain(|_, c| !c.is_closed());
         self.cancels.insert(task, cancel);
-        let work = self.runtime.spawn(self.evaluator.clone().run(launch, payload, inputs));
+        let work = self.runtime.spawn(attempt(self.evaluator.clone(), launch, payload, inputs));
         let events = self.events.clone();
         self.tracker.spawn(async move {
             let result = watch(work, cancelled).await;
@@ -54,6 +54,23 @@ impl Slots {
             let _ = cancel.send(reason);
         }
     }
+}
+
+/// Runs one attempt.
+async fn attempt(
+    evaluator: Arc<Evaluator>,
+    launch: TaskLaunch,
+    payload: Payload,
+    inputs: Vec<Arc<MapStatuses>>,
+) -> Ended {
+    let TaskLaunch { task, stage, stage_attempt, partition, attempt, .. } = launch;
+    failpoint!(
+        "task.start", task = task, stage = stage, stage_attempt = stage_attempt, partition = partition, attempt = attempt,
+        result = launch.target == TaskTarget::Result; error => return Err(TaskFailure::Transient(error.to_string()))
+    );
+    let ended = evaluator.run(launch, payload, inputs).await;
+    failpoint!("task.end", task = task, stage = stage, partition = partition, attempt = attempt, ok = ended.is_ok());
+    ended
 }
 
 /// Waits for a task's end, which a cancellation brings about at the task's next pause.

@@ -2,7 +2,7 @@
 
 use crate::machine::Event;
 use hearth_core::{
-    LinkId,
+    LinkId, failpoint,
     link::{Dial, Link},
     messages::task::{TaskDown, TaskUp},
 };
@@ -58,6 +58,7 @@ impl Uplink {
                 opened = dial.dial() => opened,
                 () = events.closed() => return,
             };
+            failpoint!("executor.register");
             match opened {
                 Ok(link) => run(link, events, &shared).await,
                 Err(e) => {

@@ -1,12 +1,15 @@
 //! A master and workers, as an operator would start them.
 
-use super::{Daemon, Process, Run, eventually, run};
+use super::{Daemon, Process, Run, eventually, hearth, run};
 use hearth_core::{
     WorkerState,
     messages::status::{ApplicationView, ClusterView},
 };
 use rustix::process::Signal;
 use std::path::{Path, PathBuf};
+
+/// What makes block services and executors log each request for blocks.
+pub const LOG_BLOCKS: &str = "info,hearth_blocks=debug";
 
 /// A cluster of real processes. Dropping it ends them and asserts that nothing is left.
 #[derive(Debug)]
@@ -19,38 +22,51 @@ pub struct TestCluster {
     pub url: String,
     /// The master's HTTP address.
     pub webui: String,
-    /// What the workers and their children log, when not as usual.
-    log: Option<&'static str>,
+    options: ClusterOptions,
     dir: tempfile::TempDir,
+}
+
+/// How a cluster is unlike others.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterOptions {
+    /// What the workers and their children log, when not as usual.
+    pub log: Option<&'static str>,
+    /// What every process finds in its environment, the drivers too.
+    pub env: Vec<(&'static str, String)>,
+    /// More arguments of the workers, in their order.
+    pub workers: Vec<Vec<String>>,
+    /// More arguments of the master.
+    pub master: Vec<String>,
 }
 
 impl TestCluster {
     /// Starts a master and one worker for each of `cores`, each with 2 GiB to give.
     pub fn start(cores: &[u32]) -> Self {
-        Self::start_logging(cores, None)
+        Self::start_with(cores, ClusterOptions::default())
     }
 
     /// The same; block services and executors log each request for blocks, which [`Traffic`](super::Traffic) reads.
     pub fn start_logging_blocks(cores: &[u32]) -> Self {
-        Self::start_logging(cores, Some("info,hearth_blocks=debug"))
+        Self::start_with(cores, ClusterOptions { log: Some(LOG_BLOCKS), ..ClusterOptions::default() })
     }
 
-    fn start_logging(cores: &[u32], log: Option<&'static str>) -> Self {
+    /// The same, unlike others.
+    pub fn start_with(cores: &[u32], options: ClusterOptions) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut master = Self::start_master(dir.path(), "master", "0");
+        let mut master = Self::start_master(dir.path(), "master", "0", &options);
         let url = master.await_line("master ");
         let webui = master.await_line("webui ");
-        let mut cluster = Self { master, workers: Vec::new(), url, webui, log, dir };
+        let mut cluster = Self { master, workers: Vec::new(), url, webui, options, dir };
         for &cores in cores {
             cluster.add_worker(cores);
         }
         cluster
     }
 
-    fn start_master(dir: &Path, name: &str, port: &str) -> Daemon {
-        let state = dir.join("state");
-        let args = ["master", "--port", port, "--webui-port", "0", "--state-dir", &state.to_string_lossy()];
-        Daemon::start(name, &args, dir)
+    fn start_master(dir: &Path, name: &str, port: &str, options: &ClusterOptions) -> Daemon {
+        let mut command = hearth();
+        command.args(["master", "--port", port, "--webui-port", "0", "--state-dir"]).arg(dir.join("state"));
+        Daemon::spawn(name, command.args(&options.master).envs(options.env.iter().cloned()), dir)
     }
 
     /// Kills the master for good: with no time to say goodbye.
@@ -62,7 +78,7 @@ impl TestCluster {
     /// Starts a master where the killed one was, and waits until all workers are with it.
     pub fn start_master_again(&mut self) {
         let port = self.url.rsplit(':').next().expect("a URL ends with a port").to_owned();
-        self.master = Self::start_master(self.dir.path(), "master-again", &port);
+        self.master = Self::start_master(self.dir.path(), "master-again", &port, &self.options);
         self.webui = self.master.await_line("webui ");
         eventually("the workers are back by themselves", || {
             let alive = self.status().workers.iter().filter(|w| w.state == WorkerState::Alive).count();
@@ -79,9 +95,12 @@ impl TestCluster {
     /// Starts one more worker in a directory and waits until it is registered.
     pub fn add_worker_in(&mut self, cores: u32, work: &Path) {
         let name = format!("worker-{}", self.workers.len());
-        let (cores, work) = (cores.to_string(), work.to_string_lossy());
-        let args = ["worker", &self.url, "--cores", &cores, "--memory", "2g", "--work-dir", &work];
-        let mut worker = Daemon::start_logging(&name, &args, self.dir.path(), self.log);
+        let ClusterOptions { log, env, workers, .. } = &self.options;
+        let mut command = hearth();
+        command.args(["worker", &self.url, "--cores", &cores.to_string(), "--memory", "2g", "--work-dir"]).arg(work);
+        command.args(workers.get(self.workers.len()).into_iter().flatten());
+        command.envs(log.map(|filter| ("RUST_LOG", filter))).envs(env.iter().cloned());
+        let mut worker = Daemon::spawn(&name, &mut command, self.dir.path());
         worker.await_line("registered");
         self.workers.push(worker);
     }
@@ -103,7 +122,9 @@ impl TestCluster {
 
     /// Starts `hearth sql` on this cluster.
     pub fn start_sql(&self, name: &str, args: &[&str]) -> Daemon {
-        Daemon::start(name, &[&["sql", "--master", &self.url, "--name", name], args].concat(), self.dir.path())
+        let mut command = hearth();
+        command.args(["sql", "--master", &self.url, "--name", name]).args(args);
+        Daemon::spawn(name, command.envs(self.options.env.iter().cloned()), self.dir.path())
     }
 
     /// What the master has.

@@ -24,12 +24,7 @@ pub struct Daemon {
 impl Daemon {
     /// Starts `hearth` with these arguments. Its log goes to `<dir>/<name>.log`.
     pub fn start(name: &str, args: &[&str], dir: &Path) -> Self {
-        Self::start_logging(name, args, dir, None)
-    }
-
-    /// The same; it and its children log as `filter` says.
-    pub fn start_logging(name: &str, args: &[&str], dir: &Path, filter: Option<&str>) -> Self {
-        Self::spawn(name, hearth().args(args).envs(filter.map(|filter| ("RUST_LOG", filter))), dir)
+        Self::spawn(name, hearth().args(args), dir)
     }
 
     /// Starts a command that is `hearth`.

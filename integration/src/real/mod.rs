@@ -4,6 +4,7 @@
 //! bounded by is [`PATIENCE`]: far above what anything here takes, so that a slow machine is not a failing test.
 
 mod blocks;
+pub mod chaos;
 mod cluster;
 mod daemon;
 mod disk;
@@ -12,7 +13,7 @@ mod processes;
 pub mod s3;
 
 pub use blocks::{Requests, Traffic};
-pub use cluster::TestCluster;
+pub use cluster::{ClusterOptions, LOG_BLOCKS, TestCluster};
 pub use daemon::{Daemon, Run, run, run_command};
 pub use disk::SmallDisk;
 pub use processes::{Process, signal};

@@ -3,6 +3,8 @@
 //! Each test shows that its fault happened: the process it killed was alive in the middle of the query, and was seen
 //! to be gone before the query ended.
 
+mod table;
+
 use hearth_integration::real::{Daemon, Process, SmallDisk, TestCluster, eventually, run, signal};
 use rustix::process::Signal;
 
@@ -10,7 +12,7 @@ use rustix::process::Signal;
 const SLOW: &str = "select count(*) as n, sum(a.o_orderkey) as s from tpch.sf0_1.lineitem l, tpch.sf0_1.orders a, \
                     tpch.sf0_1.orders b where l.l_orderkey = a.o_orderkey and a.o_custkey = b.o_custkey";
 /// The answer, by DuckDB over the same tables.
-const ANSWER: &str = include_str!("../fixtures/faults/slow.csv");
+const ANSWER: &str = include_str!("../../fixtures/faults/slow.csv");
 
 /// Its joins move both sides, however small.
 const MOVED: [&str; 2] = ["--conf", "spark.sql.autoBroadcastJoinThreshold=-1"];

@@ -70,7 +70,7 @@ impl ProcessLauncher {
         Launch {
             program: self.options.program.clone(),
             args,
-            env: Vec::new(),
+            env: hearth_core::failpoint::handed_on(),
             cwd: dir.to_owned(),
             first_line: Some(bootstrap),
             stdout: log("stdout"),
