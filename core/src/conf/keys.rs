@@ -7,7 +7,7 @@ use super::{
     master_url::MasterUrl,
     value::{
         boolean, bytes_in_bytes, bytes_in_mib, bytes_or_off, count, directory, fuse, host, limit_in_bytes, line,
-        master, memory_mib, millis, optional, pause_in_seconds, port, range_sort, seconds, shuffle_partitions,
+        master, memory_mib, millis, optional, pause_in_seconds, port, range_sort, seconds, shuffle_partitions, thousandths,
     },
 };
 use std::{path::PathBuf, time::Duration};
@@ -108,6 +108,36 @@ keys! {
         STAGE_MAX_CONSECUTIVE_ATTEMPTS: u32 = "spark.stage.maxConsecutiveAttempts", "4", count::<1, ANY>;
         /// How long a killed task may take to end before it costs its executor.
         TASK_REAP_TIMEOUT: Duration = "hearth.task.reapTimeout", "30s", seconds;
+        /// Whether a task that runs much longer than others of its stage gets a copy on another worker; the first of the two to
+        /// give its output wins.
+        SPECULATION: bool = "spark.speculation", "false", boolean;
+        /// How often slow tasks are looked for.
+        SPECULATION_INTERVAL: Duration = "spark.speculation.interval", "100ms", millis;
+        /// How many times the median of its stage's tasks a slow task takes.
+        SPECULATION_MULTIPLIER: u32 = "spark.speculation.multiplier", "3", thousandths::<1000, 1_000_000>;
+        /// The part of a stage's tasks that must be done before others count as slow.
+        SPECULATION_QUANTILE: u32 = "spark.speculation.quantile", "0.9", thousandths::<0, 1000>;
+        /// No task counts as slow that has run for less.
+        SPECULATION_MIN_TASK_RUNTIME: Duration = "spark.speculation.minTaskRuntime", "100ms", millis;
+        /// Whether executors and workers on which tasks failed get no more of them: of the same task, of the same stage, and at
+        /// last of the application.
+        EXCLUDE_ON_FAILURE: bool = "spark.excludeOnFailure.enabled", "false", boolean;
+        /// How long the application leaves out executors and workers.
+        EXCLUDE_TIMEOUT: Duration = "spark.excludeOnFailure.timeout", "1h", millis;
+        /// Failures of one task on one executor after which it gets that task no more.
+        EXCLUDE_TASK_PER_EXECUTOR: u32 = "spark.excludeOnFailure.task.maxTaskAttemptsPerExecutor", "1", count::<1, ANY>;
+        /// Failures of one task on one worker after which that worker gets it no more.
+        EXCLUDE_TASK_PER_NODE: u32 = "spark.excludeOnFailure.task.maxTaskAttemptsPerNode", "2", count::<1, ANY>;
+        /// Tasks of one stage that fail on one executor before it gets no more of that stage.
+        EXCLUDE_STAGE_PER_EXECUTOR: u32 = "spark.excludeOnFailure.stage.maxFailedTasksPerExecutor", "2", count::<1, ANY>;
+        /// Executors of one worker that a stage leaves out before it leaves out the worker.
+        EXCLUDE_STAGE_PER_NODE: u32 = "spark.excludeOnFailure.stage.maxFailedExecutorsPerNode", "2", count::<1, ANY>;
+        /// Tasks that fail on one executor, of stages that succeeded, before the application leaves it out.
+        EXCLUDE_APPLICATION_PER_EXECUTOR: u32 = "spark.excludeOnFailure.application.maxFailedTasksPerExecutor", "2", count::<1, ANY>;
+        /// Executors of one worker that the application leaves out before it leaves out the worker.
+        EXCLUDE_APPLICATION_PER_NODE: u32 = "spark.excludeOnFailure.application.maxFailedExecutorsPerNode", "2", count::<1, ANY>;
+        /// How long a task that is left out everywhere waits for another executor before its job ends.
+        EXCLUDE_UNSCHEDULABLE_TIMEOUT: Duration = "spark.scheduler.excludeOnFailure.unschedulableTaskSetTimeout", "120s", seconds;
         /// How long a job waits for an executor once every one is gone and none can be had.
         JOB_EXECUTOR_GRACE: Duration = "hearth.job.executorGrace", "30s", seconds;
         /// Whether shuffle outputs are served by the machine's block service, and so outlive their executor, or by the
@@ -213,6 +243,17 @@ mod tests {
         let fixed: Vec<_> = all().filter(of_sql).filter(|entry| !entry.per_statement).map(|entry| entry.name).collect();
         assert_eq!(fixed, ["spark.sql.warehouse.dir"]);
         assert!(all().filter(|entry| entry.per_statement).all(|entry| of_sql(&entry)));
+    }
+
+    #[test]
+    fn decimals_are_read_as_thousandths() {
+        let read = SPECULATION_QUANTILE;
+        assert_eq!(read.parse("0.9"), Ok(900));
+        assert_eq!(read.parse("1"), Ok(1000));
+        assert_eq!(read.parse("0.125"), Ok(125));
+        for bad in ["", ".5", "1.", "0.1234", "1.001", "-1", "a"] {
+            assert!(read.parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

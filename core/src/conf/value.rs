@@ -54,6 +54,17 @@ pub(super) fn count<const MIN: u32, const MAX: u32>(text: &str) -> Result<u32, S
         .ok_or_else(|| format!("a whole number from {MIN} to {MAX}, such as {}", MIN.max(4).min(MAX)))
 }
 
+/// A number with up to three decimals, in thousandths.
+pub(super) fn thousandths<const MIN: u32, const MAX: u32>(text: &str) -> Result<u32, String> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let fits = !whole.is_empty() && (1..=3).contains(&decimals.len());
+    let parse = || digits::<u32>(whole)?.checked_mul(1000)?.checked_add(digits::<u32>(&format!("{decimals:0<3}"))?);
+    fits.then(parse).flatten().filter(|n| (MIN..=MAX).contains(n)).ok_or_else(|| {
+        let (min, max) = (f64::from(MIN) / 1000.0, f64::from(MAX) / 1000.0);
+        format!("a number from {min} to {max} with up to three decimals, such as {}", if MAX <= 1000 { 0.75 } else { 1.5 })
+    })
+}
+
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "true" => Ok(true),

@@ -231,6 +231,11 @@ impl Executors {
         self.table.get(&id)
     }
 
+    /// The machine that it is on.
+    pub(super) fn worker_of(&self, id: ExecutorId) -> Option<&WorkerId> {
+        self.table.get(&id).map(|executor| &executor.worker)
+    }
+
     pub(super) fn get_mut(&mut self, id: ExecutorId) -> Option<&mut Executor> {
         self.table.get_mut(&id)
     }

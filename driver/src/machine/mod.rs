@@ -38,7 +38,7 @@ mod tests;
 
 pub use failure::JobFailure;
 pub use metrics::{FailureCounts, Spread, StageMetrics};
-pub use options::{DriverOptions, INLINE_LIMIT};
+pub use options::{DriverOptions, INLINE_LIMIT, Speculation};
 
 use dag::DagScheduler;
 use executors::Executors;
@@ -294,7 +294,7 @@ impl Driver {
     pub fn new(options: DriverOptions) -> Self {
         Self {
             dag: DagScheduler::default(),
-            tasks: TaskScheduler::new(options.task_max_failures, options.reap_timeout),
+            tasks: TaskScheduler::new(&options),
             executors: Executors::default(),
             master: MasterLink::new(&options),
             over: None,
@@ -325,7 +325,7 @@ impl Driver {
     fn settle(&mut self, now: Now, fx: &mut Vec<Effect>) {
         self.dag.submit_ready();
         self.drain(now, fx);
-        self.tasks.launch(&mut self.dag, &mut self.executors, self.options.result_buffer_bytes, fx);
+        self.tasks.launch(now, &mut self.dag, &mut self.executors, self.options.result_buffer_bytes, fx);
         for (job, failure) in self.tasks.too_wide(&self.executors) {
             self.dag.close(job, Err(failure));
         }
@@ -342,6 +342,7 @@ impl Driver {
                 self.forget(left, fx);
             }
         }
+        self.tasks.watch(now);
         self.watch_for_stranding(now);
     }
 
@@ -428,6 +429,7 @@ impl Machine for Driver {
         let failure = self.master.tick(now, fx);
         self.end_if(failure, fx);
         self.executors_tick(now, fx);
+        self.tasks.find_slow(now, &self.executors, fx);
         if self.stranded_at.is_some_and(|at| at <= now) {
             self.fail_stranded();
         }

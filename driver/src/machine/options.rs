@@ -12,6 +12,8 @@ pub struct DriverOptions {
     pub master: Option<String>,
     /// Failures of one task that abort its job (`spark.task.maxFailures`).
     pub task_max_failures: u32,
+    /// Whether slow tasks get a copy, and when.
+    pub speculation: Option<Speculation>,
     /// Attempts of one stage that may fail to fetch in a row (`spark.stage.maxConsecutiveAttempts`).
     pub stage_max_attempts: u32,
     /// How long after a failed fetch its stages are submitted again, so that a burst becomes one resubmission.
@@ -42,6 +44,30 @@ pub struct DriverOptions {
     pub max_jobs: usize,
 }
 
+/// Copies of tasks that run much longer than the others (`spark.speculation`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speculation {
+    /// How often slow tasks are looked for (`spark.speculation.interval`).
+    pub interval: Duration,
+    /// How many thousandths of the median time make a task slow (`spark.speculation.multiplier`).
+    pub multiplier_thousandths: u32,
+    /// How many thousandths of a stage's tasks must be done before (`spark.speculation.quantile`).
+    pub quantile_thousandths: u32,
+    /// No task is slow that runs for less (`spark.speculation.minTaskRuntime`).
+    pub min_runtime: Duration,
+}
+
+impl Default for Speculation {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(100),
+            multiplier_thousandths: 3000,
+            quantile_thousandths: 900,
+            min_runtime: Duration::from_millis(100),
+        }
+    }
+}
+
 /// Bytes of a result block that travels with its status; larger ones are stored and fetched.
 pub const INLINE_LIMIT: u64 = 1 << 20;
 
@@ -61,6 +87,7 @@ impl Default for DriverOptions {
             },
             master: None,
             task_max_failures: 4,
+            speculation: None,
             stage_max_attempts: 4,
             resubmit_delay: Duration::from_millis(200),
             network_timeout: Duration::from_secs(120),

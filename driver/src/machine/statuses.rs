@@ -2,6 +2,7 @@
 
 use super::{
     Driver, Effect, JobNews,
+    dag::Order,
     tasks::{Place, Verdict},
 };
 use hearth_core::{
@@ -22,7 +23,7 @@ impl Driver {
                     self.tasks.started(task);
                     continue;
                 }
-                TaskNews::Succeeded(output, metrics) => self.tasks.succeeded(task, output, metrics, &place),
+                TaskNews::Succeeded(output, metrics) => self.tasks.succeeded(now, task, output, metrics, &place),
                 TaskNews::Failed(failure) => {
                     let failure = self.unasked(task, failure);
                     if let Some(running) = self.tasks.get(task) {
@@ -60,8 +61,11 @@ impl Driver {
     pub(super) fn act_on(&mut self, now: Now, verdict: Verdict, fx: &mut Vec<Effect>) {
         match verdict {
             Verdict::None => {}
-            Verdict::Succeeded { set, partition, task, output, metrics } => {
+            Verdict::Succeeded { set, partition, task, output, metrics, twin } => {
                 let is_news = self.dag.succeeded(set, partition, task, &output, &metrics);
+                if twin {
+                    self.tasks.obey(now, Order::Settle(set.stage, partition), &self.executors, fx);
+                }
                 if let (true, TaskOutput::Result(block)) = (is_news, output) {
                     fx.push(Effect::Job { job: set.job, news: JobNews::Result { partition, block, metrics } });
                 }

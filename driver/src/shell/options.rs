@@ -1,6 +1,6 @@
 //! What a driver's shell is told before it starts.
 
-use crate::machine::DriverOptions;
+use crate::machine::{DriverOptions, Speculation};
 use hearth_core::{
     conf::{Conf, keys},
     link::Dial,
@@ -32,6 +32,7 @@ impl ShellOptions {
     pub fn from_conf(conf: &Conf) -> Self {
         let mut driver = DriverOptions {
             task_max_failures: conf.get(&keys::TASK_MAX_FAILURES),
+            speculation: conf.get(&keys::SPECULATION).then(|| speculation(conf)),
             stage_max_attempts: conf.get(&keys::STAGE_MAX_CONSECUTIVE_ATTEMPTS),
             network_timeout: conf.get(&keys::NETWORK_TIMEOUT),
             executor_grace: conf.get(&keys::JOB_EXECUTOR_GRACE),
@@ -47,5 +48,14 @@ impl ShellOptions {
         // Whoever starts executors needs no credentials; tasks that do have them in their payload.
         spec.conf = conf.public_pairs();
         Self { driver, host: conf.get(&keys::DRIVER_HOST), port: Some(conf.get(&keys::DRIVER_PORT)), dial: None }
+    }
+}
+
+fn speculation(conf: &Conf) -> Speculation {
+    Speculation {
+        interval: conf.get(&keys::SPECULATION_INTERVAL),
+        multiplier_thousandths: conf.get(&keys::SPECULATION_MULTIPLIER),
+        quantile_thousandths: conf.get(&keys::SPECULATION_QUANTILE),
+        min_runtime: conf.get(&keys::SPECULATION_MIN_TASK_RUNTIME),
     }
 }

@@ -460,10 +460,7 @@ impl DagScheduler {
     pub(super) fn check(&self, owed: impl Fn(JobId, StageId) -> Option<Vec<u32>>) {
         assert!(self.orders.is_empty(), "orders were not carried out: {:?}", self.orders);
         assert!(self.warnings.is_empty(), "warnings were not given: {:?}", self.warnings);
-        assert!(
-            self.ended.is_empty() && self.changed.is_empty() && self.dirty.is_empty(),
-            "news were not told"
-        );
+        assert!(self.ended.is_empty() && self.changed.is_empty() && self.dirty.is_empty(), "news were not told");
         self.outputs.check();
         let mut users: BTreeMap<PayloadHash, usize> = BTreeMap::new();
         for stage in self.stages.values() {

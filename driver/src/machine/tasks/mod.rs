@@ -7,6 +7,7 @@
 //! gone; a set without pending and running tasks does not exist; a killed task has a deadline until its end arrives.
 
 mod offers;
+mod speculation;
 mod task_set;
 
 pub(super) use task_set::{SetKey, TaskSetSpec};
@@ -16,12 +17,14 @@ use super::{
     dag::{DagScheduler, FetchFailure, Order},
     executors::Executors,
     failure::JobFailure,
+    options::DriverOptions,
 };
 use hearth_core::{
     ExecutorId, JobId, Level, Now, StageId, TaskId,
     messages::task::{TaskDown, TaskFailure, TaskLaunch, TaskMetrics, TaskOutput},
 };
 use offers::Offers;
+use speculation::Watch;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -32,12 +35,16 @@ use task_set::{Life, TaskSet};
 /// many as the master lets fail in a row before it ends an application.
 const MAX_LOSSES: u32 = 10;
 
+/// Launches, by executor.
+type Batches = BTreeMap<ExecutorId, Vec<TaskLaunch>>;
+
 /// Where an attempt runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RunningTask {
     pub(super) set: SetKey,
     partition: u32,
     executor: ExecutorId,
+    launched: Now,
     /// Whether the executor said that it started.
     started: bool,
     /// The tracker's epoch when it was launched: its inputs were complete as of then.
@@ -59,7 +66,15 @@ pub(super) enum Verdict {
     /// Nothing.
     None,
     /// An output that makes sense.
-    Succeeded { set: SetKey, partition: u32, task: TaskId, output: TaskOutput, metrics: TaskMetrics },
+    Succeeded {
+        set: SetKey,
+        partition: u32,
+        task: TaskId,
+        output: TaskOutput,
+        metrics: TaskMetrics,
+        /// Whether another attempt at it runs.
+        twin: bool,
+    },
     /// An input could not be read.
     FetchFailed(FetchFailure),
     /// It failed, and goes again.
@@ -95,18 +110,21 @@ pub(super) struct TaskScheduler {
     last: Option<ExecutorId>,
     max_failures: u32,
     reap_timeout: Duration,
+    /// For slow tasks, when they get copies.
+    watch: Option<Watch>,
 }
 
 impl TaskScheduler {
-    pub(super) fn new(max_failures: u32, reap_timeout: Duration) -> Self {
+    pub(super) fn new(options: &DriverOptions) -> Self {
         Self {
             sets: BTreeMap::new(),
             running: BTreeMap::new(),
             reap: BTreeSet::new(),
             next_task: 0,
             last: None,
-            max_failures: max_failures.max(1),
-            reap_timeout,
+            max_failures: options.task_max_failures.max(1),
+            reap_timeout: options.reap_timeout,
+            watch: options.speculation.map(|options| Watch { options, next: None }),
         }
     }
 
@@ -118,10 +136,7 @@ impl TaskScheduler {
             }
             Order::Retire(stage) => self.each_set(stage, |set| set.retire()),
             Order::Cancel(stage, reason) => {
-                self.each_set(stage, |set| {
-                    set.life = Life::Condemned;
-                    set.pending.clear();
-                });
+                self.each_set(stage, |set| set.stop(Life::Condemned));
                 let of_stage = |task: &&RunningTask| task.set.stage == stage;
                 let tasks: Vec<TaskId> =
                     self.running.iter().filter(|(_, task)| of_stage(task)).map(|(id, _)| *id).collect();
@@ -131,7 +146,7 @@ impl TaskScheduler {
                 let mut others = Vec::new();
                 self.each_set(stage, |set| {
                     set.pending.remove(&partition);
-                    others.extend(set.running.get(&partition).copied());
+                    others.extend(set.attempts_at(partition));
                 });
                 let reason = "another attempt was first";
                 others.into_iter().for_each(|task| self.kill(now, task, reason, executors, fx));
@@ -163,57 +178,134 @@ impl TaskScheduler {
         executors.tell(task.executor, TaskDown::Kill { task: id, reason: reason.to_owned() }, fx);
     }
 
-    /// Gives free slots to pending tasks: one batch of launches an executor.
+    /// Gives free slots to pending tasks, and what is left of them to copies of slow ones: one batch of launches an executor.
     pub(super) fn launch(
         &mut self,
+        now: Now,
         dag: &mut DagScheduler,
         executors: &mut Executors,
         buffer: u64,
         fx: &mut Vec<Effect>,
     ) {
-        if self.sets.values().all(|set| set.pending.is_empty()) {
+        if self.sets.values().all(|set| set.pending.is_empty() && set.slow.is_empty()) {
             return;
         }
         let mut offers = Offers::new(executors.free_slots(), self.last);
-        let mut batches: BTreeMap<ExecutorId, Vec<TaskLaunch>> = BTreeMap::new();
-        for (key, set) in &mut self.sets {
+        let mut batches = Batches::new();
+        for key in self.sets.keys().copied().collect::<Vec<_>>() {
             if offers.is_empty() {
                 break;
             }
-            if set.pending.is_empty() {
-                continue;
-            }
-            let (inputs, epoch) = (dag.inputs(key.stage), dag.outputs.epoch());
-            while let Some(partition) = set.next(dag.gate(*key, set.running.len(), buffer)) {
-                let Some(executor) = offers.take(set.slots) else {
+            while let Some(partition) = self.next(key, dag, buffer) {
+                let slots = self.sets[&key].slots;
+                let Some(executor) = offers.take(slots, |_| true) else {
                     // Whoever comes after must not take what this one waits for.
-                    offers.reserve(set.slots);
+                    offers.reserve(slots);
                     break;
                 };
-                let task = TaskId(self.next_task);
-                self.next_task += 1;
-                self.last = Some(executor);
-                let attempt = set.launched(partition, task);
-                let running = RunningTask { set: *key, partition, executor, started: false, epoch, reap_at: None };
-                self.running.insert(task, running);
-                executors.assign(executor, task, set.slots);
-                dag.task_launched(key.stage);
-                batches.entry(executor).or_default().push(TaskLaunch {
-                    task,
-                    job: key.job,
-                    stage: key.stage,
-                    stage_attempt: key.attempt,
-                    partition,
-                    slots: set.slots,
-                    attempt,
-                    payload: set.payload,
-                    inputs: inputs.clone(),
-                    target: set.target,
-                });
+                self.start(now, key, partition, executor, dag, executors, &mut batches);
+            }
+        }
+        for (key, partition) in self.slow() {
+            let set = &self.sets[&key];
+            let original = executors.worker_of(self.running[&set.running[&partition]].executor);
+            let room = dag.gate(key, set.running_count(), buffer).room > 0;
+            // What makes a task slow is its machine, more often than its rows.
+            let elsewhere = |executor| executors.worker_of(executor) != original;
+            if let Some(executor) = room.then(|| offers.take(set.slots, elsewhere)).flatten() {
+                self.start(now, key, partition, executor, dag, executors, &mut batches);
             }
         }
         for (executor, batch) in batches {
             executors.tell(executor, TaskDown::Launch(batch), fx);
+        }
+    }
+
+    /// The partition of a set to start next.
+    fn next(&self, key: SetKey, dag: &DagScheduler, buffer: u64) -> Option<u32> {
+        let set = &self.sets[&key];
+        if set.pending.is_empty() {
+            return None;
+        }
+        set.next(dag.gate(key, set.running_count(), buffer))
+    }
+
+    /// Puts an attempt at a partition onto an executor that has the slots for it.
+    #[expect(clippy::too_many_arguments, reason = "what a launch is made of")]
+    fn start(
+        &mut self,
+        now: Now,
+        key: SetKey,
+        partition: u32,
+        executor: ExecutorId,
+        dag: &mut DagScheduler,
+        executors: &mut Executors,
+        batches: &mut Batches,
+    ) {
+        let task = TaskId(self.next_task);
+        self.next_task += 1;
+        self.last = Some(executor);
+        let set = self.sets.get_mut(&key).expect("the caller has it");
+        let attempt = set.launched(partition, task);
+        let epoch = dag.outputs.epoch();
+        let launched = now;
+        let running = RunningTask { set: key, partition, executor, launched, started: false, epoch, reap_at: None };
+        self.running.insert(task, running);
+        executors.assign(executor, task, set.slots);
+        dag.task_launched(key.stage);
+        batches.entry(executor).or_default().push(TaskLaunch {
+            task,
+            job: key.job,
+            stage: key.stage,
+            stage_attempt: key.attempt,
+            partition,
+            slots: set.slots,
+            attempt,
+            payload: set.payload,
+            inputs: dag.inputs(key.stage),
+            target: set.target,
+        });
+    }
+
+    /// Partitions that wait for a slot for a copy.
+    fn slow(&self) -> Vec<(SetKey, u32)> {
+        self.sets.iter().flat_map(|(key, set)| set.slow.iter().map(|partition| (*key, *partition))).collect()
+    }
+
+    /// Looks for slow tasks when it is time to.
+    pub(super) fn find_slow(&mut self, now: Now, executors: &Executors, fx: &mut Vec<Effect>) {
+        let Some(watch) = self.watch.as_mut().filter(|watch| watch.next.is_some_and(|at| at <= now)) else { return };
+        watch.next = None;
+        for (key, set) in &mut self.sets {
+            let Some(patience) = set.patience(&watch.options) else { continue };
+            for (partition, task) in &set.running {
+                let (known, task) = (set.copies.contains_key(partition), &self.running[task]);
+                let took = now.since(task.launched);
+                if known || took <= patience || !set.slow.insert(*partition) {
+                    continue;
+                }
+                let host = executors.get(task.executor).map(|e| e.host.as_str()).unwrap_or_default();
+                let text = format!(
+                    "task {partition} of stage {} ({}) has run for {:.1} s on executor {} at {host}, where others took {:.1} s: \
+                     it gets a copy elsewhere (spark.speculation)",
+                    key.stage,
+                    set.name,
+                    took.as_secs_f64(),
+                    task.executor,
+                    set.runtimes.median().as_secs_f64()
+                );
+                fx.push(Effect::Log { level: Level::Info, text });
+            }
+        }
+    }
+
+    /// Slow tasks are looked for as long as there may be any.
+    pub(super) fn watch(&mut self, now: Now) {
+        let Some(watch) = &mut self.watch else { return };
+        if !self.sets.values().any(|set| set.is_watched(&watch.options)) {
+            watch.next = None;
+        } else if watch.next.is_none() {
+            watch.next = Some(now.after(watch.options.interval));
         }
     }
 
@@ -250,6 +342,7 @@ impl TaskScheduler {
     /// An attempt gave an output; its slot is free.
     pub(super) fn succeeded(
         &mut self,
+        now: Now,
         id: TaskId,
         output: TaskOutput,
         metrics: TaskMetrics,
@@ -262,11 +355,15 @@ impl TaskScheduler {
         }
         let condemned = set.life == Life::Condemned;
         self.end(id);
-        self.prune(task.set);
-        let RunningTask { set, partition, .. } = task;
-        let verdict =
-            if condemned { Verdict::None } else { Verdict::Succeeded { set, partition, task: id, output, metrics } };
-        (set.stage, verdict)
+        let RunningTask { set: key, partition, launched, .. } = task;
+        let set = self.sets.get_mut(&key).expect("a running task has a set");
+        if self.watch.is_some() {
+            set.runtimes.add(now.since(launched));
+        }
+        let twin = set.running.contains_key(&partition);
+        self.prune(key);
+        let succeeded = Verdict::Succeeded { set: key, partition, task: id, output, metrics, twin };
+        (key.stage, if condemned { Verdict::None } else { succeeded })
     }
 
     /// An attempt ended without an output; its slot is free.
@@ -382,14 +479,18 @@ impl TaskScheduler {
     }
 
     pub(super) fn deadline(&self) -> Option<Now> {
-        self.reap.first().map(|(at, _)| *at)
+        let watched = self.watch.as_ref().and_then(|watch| watch.next);
+        self.reap.first().map(|(at, _)| *at).into_iter().chain(watched).min()
     }
 
     /// How many tasks of a stage run, in all its attempts.
     pub(super) fn running_of(&self, job: JobId, stage: StageId) -> u32 {
         let attempt = |attempt| SetKey { job, stage, attempt };
-        let running: usize =
-            self.sets.range(attempt(0)..=attempt(u32::MAX)).map(|(_, set)| set.running.len() + set.strays.len()).sum();
+        let running: usize = self
+            .sets
+            .range(attempt(0)..=attempt(u32::MAX))
+            .map(|(_, set)| set.running_count() + set.strays.len())
+            .sum();
         u32::try_from(running).unwrap_or(u32::MAX)
     }
 
@@ -431,20 +532,31 @@ impl TaskScheduler {
             assert!(set.life == Life::Live || set.pending.is_empty(), "{key:?} starts nothing and has pending tasks");
             assert!(set.life != Life::Live || live.insert(key.stage), "{key:?} is not the only live set of its stage");
             assert!(dag.knows(key.job), "{key:?} outlived its job");
-            running += set.running.len() + set.strays.len();
+            running += set.running_count() + set.strays.len();
+            let runs = |partition: &u32| set.running.contains_key(partition);
+            assert!(set.copies.keys().chain(&set.slow).all(runs), "{key:?} has copies of what does not run");
+            assert!(set.life == Life::Live || set.slow.is_empty(), "{key:?} starts nothing and waits for copies");
             for id in &set.strays {
                 let task = self.running.get(id).unwrap_or_else(|| panic!("{id:?} runs nowhere"));
                 assert!(task.set == *key && task.reap_at.is_some(), "{id:?} is a stray that nobody told to end");
             }
-            for (partition, id) in &set.running {
+            for (partition, id) in set.running.iter().chain(&set.copies) {
                 let task = self.running.get(id).unwrap_or_else(|| panic!("{id:?} runs nowhere"));
                 assert_eq!((task.set, task.partition), (*key, *partition), "{id:?} is somebody else");
                 assert!(executors.runs(task.executor, *id), "{id:?} runs on an executor that does not know it");
             }
-            if set.next(dag.gate(*key, set.running.len(), buffer)).is_some() {
-                assert_eq!(offers.take(set.slots), None, "{key:?} could start a task, and there are free slots");
+            if set.next(dag.gate(*key, set.running_count(), buffer)).is_some() {
+                assert_eq!(
+                    offers.take(set.slots, |_| true),
+                    None,
+                    "{key:?} could start a task, and there are free slots"
+                );
                 offers.reserve(set.slots);
             }
+        }
+        if let Some(watch) = &self.watch {
+            let watched = self.sets.values().any(|set| set.is_watched(&watch.options));
+            assert_eq!(watch.next.is_some(), watched, "nobody looks for slow tasks, or in vain");
         }
         assert_eq!(running, self.running.len(), "a task runs without its set");
         assert_eq!(executors.running_count(), self.running.len(), "an executor runs what nobody launched");

@@ -25,8 +25,8 @@ impl Offers {
 
     /// The executor for the next task, which takes so many slots. The one place that decides it: preferences for machines
     /// belong here.
-    pub(crate) fn take(&mut self, slots: u32) -> Option<ExecutorId> {
-        let place = self.ring.iter().position(|free| free.slots >= slots)?;
+    pub(crate) fn take(&mut self, slots: u32, suits: impl Fn(ExecutorId) -> bool) -> Option<ExecutorId> {
+        let place = self.ring.iter().position(|free| free.slots >= slots && suits(free.executor))?;
         let mut free = self.ring.remove(place)?;
         free.slots -= slots;
         self.ring.push_back(free);
@@ -62,7 +62,7 @@ mod tests {
     fn taken(free: &[(u32, u32)], last: Option<u32>) -> Vec<u32> {
         let free: Vec<_> = free.iter().map(|&(id, slots)| (id, 8, slots)).collect();
         let mut offers = offers(&free, last);
-        let taken = std::iter::from_fn(|| offers.take(1)).map(|id| id.0).collect();
+        let taken = std::iter::from_fn(|| offers.take(1, |_| true)).map(|id| id.0).collect();
         assert!(offers.is_empty());
         taken
     }
@@ -79,18 +79,18 @@ mod tests {
     #[test]
     fn a_wide_task_takes_all_its_slots_from_one_executor() {
         let mut all = offers(&[(1, 2, 1), (2, 4, 3), (3, 4, 4)], None);
-        assert_eq!(all.take(3), Some(ExecutorId(2)));
-        assert_eq!(all.take(3), Some(ExecutorId(3)));
-        assert_eq!(all.take(2), None, "one each is left");
-        assert_eq!(all.take(1), Some(ExecutorId(1)));
+        assert_eq!(all.take(3, |_| true), Some(ExecutorId(2)));
+        assert_eq!(all.take(3, |_| true), Some(ExecutorId(3)));
+        assert_eq!(all.take(2, |_| true), None, "one each is left");
+        assert_eq!(all.take(1, |_| true), Some(ExecutorId(1)));
     }
 
     #[test]
     fn what_a_wide_task_waits_for_is_kept_from_others() {
         let mut all = offers(&[(1, 2, 2), (2, 4, 1), (3, 4, 3)], None);
-        assert_eq!(all.take(4), None);
+        assert_eq!(all.take(4, |_| true), None);
         all.reserve(4);
-        assert_eq!(std::iter::from_fn(|| all.take(1)).map(|id| id.0).collect::<Vec<_>>(), [1, 2, 1]);
+        assert_eq!(std::iter::from_fn(|| all.take(1, |_| true)).map(|id| id.0).collect::<Vec<_>>(), [1, 2, 1]);
         all.reserve(9);
         assert!(all.is_empty(), "what fits nowhere reserves nothing, and costs nobody anything");
     }

@@ -11,12 +11,14 @@
 //!                            its executor or worker left, was removed, went silent not counted
 //! ```
 //!
+//! A task that runs too long gets a [copy](super::speculation); when one of the two ends without an output, the other goes on.
+//!
 //! A running task that is told to end becomes a *stray*: its partition no longer counts as running, its slot does.
 //!
 //! A live set runs what it has. A *zombie* starts nothing; what runs may still give outputs. A *condemned* set is a zombie
 //! whose outputs are not believed.
 
-use super::{Place, Verdict};
+use super::{Place, Verdict, speculation::Runtimes};
 use crate::machine::{dag::Gate, failure::JobFailure};
 use hearth_core::{
     JobId, PayloadHash, ShuffleId, StageId, TaskId,
@@ -67,6 +69,12 @@ pub(crate) struct TaskSet {
     pub(crate) life: Life,
     pub(crate) pending: BTreeSet<u32>,
     pub(crate) running: BTreeMap<u32, TaskId>,
+    /// Second attempts at partitions that run.
+    pub(crate) copies: BTreeMap<u32, TaskId>,
+    /// Partitions that run too long and wait for a slot for a copy.
+    pub(crate) slow: BTreeSet<u32>,
+    /// Of the tasks that succeeded.
+    pub(crate) runtimes: Runtimes,
     /// Attempts that were told to end, and have not.
     pub(crate) strays: BTreeSet<TaskId>,
     /// Launches so far, by partition.
@@ -88,6 +96,9 @@ impl TaskSet {
             life: Life::Live,
             pending: spec.partitions.into_iter().collect(),
             running: BTreeMap::new(),
+            copies: BTreeMap::new(),
+            slow: BTreeSet::new(),
+            runtimes: Runtimes::default(),
             strays: BTreeSet::new(),
             launches: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -106,8 +117,12 @@ impl TaskSet {
 
     /// A partition starts; gives how many attempts at it went before.
     pub(crate) fn launched(&mut self, partition: u32, task: TaskId) -> u32 {
-        self.pending.remove(&partition);
-        self.running.insert(partition, task);
+        if self.slow.remove(&partition) {
+            self.copies.insert(partition, task);
+        } else {
+            self.pending.remove(&partition);
+            self.running.insert(partition, task);
+        }
         let launches = self.launches.entry(partition).or_default();
         *launches += 1;
         *launches - 1
@@ -115,17 +130,45 @@ impl TaskSet {
 
     /// A running attempt was told to end.
     pub(crate) fn stray(&mut self, partition: u32, task: TaskId) {
-        if self.running.get(&partition) == Some(&task) {
-            self.running.remove(&partition);
-        }
+        self.leave(partition, task);
         self.strays.insert(task);
     }
 
     /// An attempt ended, one way or another.
     pub(crate) fn ended(&mut self, partition: u32, task: TaskId) {
         if !self.strays.remove(&task) {
-            self.running.remove(&partition);
+            self.leave(partition, task);
         }
+    }
+
+    /// An attempt runs no more. Of two, the other one goes on.
+    fn leave(&mut self, partition: u32, task: TaskId) {
+        if self.copies.get(&partition) == Some(&task) {
+            self.copies.remove(&partition);
+        } else if self.running.get(&partition) == Some(&task) {
+            self.slow.remove(&partition);
+            match self.copies.remove(&partition) {
+                Some(copy) => self.running.insert(partition, copy),
+                None => self.running.remove(&partition),
+            };
+        }
+    }
+
+    /// All attempts at a partition that run.
+    pub(crate) fn attempts_at(&self, partition: u32) -> impl Iterator<Item = TaskId> {
+        self.running.get(&partition).into_iter().chain(self.copies.get(&partition)).copied()
+    }
+
+    /// Attempts that run, but for those that were told to end.
+    pub(crate) fn running_count(&self) -> usize {
+        self.running.len() + self.copies.len()
+    }
+
+    /// Nothing starts any more.
+    pub(crate) fn stop(&mut self, life: Life) {
+        self.life = life;
+        self.pending.clear();
+        self.slow.clear();
     }
 
     /// A partition has to run (again), unless nothing starts any more.
@@ -150,10 +193,7 @@ impl TaskSet {
     }
 
     pub(crate) fn retire(&mut self) {
-        if self.life == Life::Live {
-            self.life = Life::Zombie;
-        }
-        self.pending.clear();
+        self.stop(if self.life == Life::Live { Life::Zombie } else { self.life });
     }
 
     /// The end of the job, because of this partition.

@@ -1,7 +1,7 @@
 //! Random jobs under random faults: every job ends, and nothing is left.
 
 use super::{Cluster, stage};
-use crate::machine::{DriverOptions, Event};
+use crate::machine::{DriverOptions, Event, Speculation};
 use hearth_core::{
     Determinism, ExecutorId, ExecutorState, JobId, LinkId, StageNode, TaskId,
     messages::{
@@ -44,13 +44,17 @@ struct World {
     open: BTreeSet<(u64, u64)>,
     seen: usize,
     over: BTreeMap<u32, String>,
-    results: BTreeMap<u32, BTreeSet<String>>,
+    /// The result task that succeeded last, when its result was stored.
+    stored: Option<u64>,
+    results: BTreeMap<u32, BTreeSet<u32>>,
 }
 
 impl World {
     fn new(seed: u64) -> Self {
         let mut chance = Chance(seed);
-        let mut c = super::master::registered(DriverOptions::default());
+        let speculation = Speculation { quantile_thousandths: 500, ..Speculation::default() };
+        let speculation = chance.one_in(2).then_some(speculation);
+        let mut c = super::master::registered(DriverOptions { speculation, ..DriverOptions::default() });
         c.block_service = chance.one_in(2);
         Self {
             c,
@@ -61,6 +65,7 @@ impl World {
             open: BTreeSet::new(),
             seen: 0,
             over: BTreeMap::new(),
+            stored: None,
             results: BTreeMap::new(),
         }
     }
@@ -160,12 +165,32 @@ impl World {
                 self.c.news(task, TaskNews::Started);
                 self.open.insert((link, task));
             }
-            _ => {
-                self.c.succeed(task);
-                if self.chance.one_in(4) {
-                    self.c.succeed(task); // A duplicate.
-                }
-            }
+            _ => self.succeed(task),
+        }
+    }
+
+    fn succeed(&mut self, task: u64) {
+        let is_result = self.c.launches[&TaskId(task)].1.target == TaskTarget::Result;
+        self.stored = (is_result && self.chance.one_in(3)).then_some(task);
+        match is_result {
+            true if self.stored.is_some() => self.c.store(task),
+            true => self.c.succeed(task),
+            // A rerun may give other rows.
+            false => self.c.succeed_with(task, Some(self.chance.below(2) as u64)),
+        }
+        if self.chance.one_in(4) {
+            self.c.succeed(task); // A duplicate.
+        }
+    }
+
+    /// The reader takes a stored result, or finds that it is lost.
+    fn read(&mut self, job: u32, partition: u32) {
+        let Some(task) = self.stored.take() else { return };
+        if self.chance.one_in(4) {
+            self.results.entry(job).or_default().remove(&partition);
+            self.c.result_lost(job, partition, task);
+        } else {
+            self.c.result_taken(job, partition);
         }
     }
 
@@ -182,10 +207,11 @@ impl World {
                     }
                 }
                 [job, "result", partition] => {
-                    let job = job[1..].parse().unwrap();
-                    let fresh = self.results.entry(job).or_default().insert(partition.into());
+                    let (job, partition) = (job[1..].parse().unwrap(), partition.parse().unwrap());
+                    let fresh = self.results.entry(job).or_default().insert(partition);
                     assert!(fresh, "partition {partition} of job {job} was handed out twice");
                     assert!(!self.over.contains_key(&job), "a result after the end");
+                    self.read(job, partition);
                 }
                 [job, end @ ("done" | "failed:"), ..] => {
                     let twice = self.over.insert(job[1..].parse().unwrap(), end.into());

@@ -41,12 +41,7 @@ fn stored_results_are_kept_until_they_are_released() {
     let mut c = cluster_of(&[1]);
     c.submit(1, vec![stage(1, &[])]);
     c.store(0);
-    c.expect(&[
-        "x1 launch #0 s0.0p0",
-        "j1 s0.0: 1 run, 0 of 1",
-        "j1 result 0",
-        "j1 s0.0: 0 run, 1 of 1 over",
-    ]);
+    c.expect(&["x1 launch #0 s0.0p0", "j1 s0.0: 1 run, 0 of 1", "j1 result 0", "j1 s0.0: 0 run, 1 of 1 over"]);
     // Until it is taken it may be lost.
     c.result_taken(1, 0);
     c.expect(&["j1 done", "x1 forget 1 payloads, [], []"]);

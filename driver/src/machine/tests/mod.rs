@@ -10,6 +10,7 @@ mod losses;
 mod master;
 mod metrics;
 mod slots;
+mod speculation;
 
 use super::{Answer, Driver, DriverOptions, Effect, Event, JobNews, StageMetrics};
 use hearth_core::{
