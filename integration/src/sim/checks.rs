@@ -1,49 +1,112 @@
-//! What must hold after every step, seen from outside of the machines: on the simulated processes, not on what any
+//! What must hold, seen from outside of the machines: on the simulated processes and on what they do, not on what any
 //! machine believes.
 
-use super::{cluster::Cluster, node::NodeId, work};
-use std::collections::BTreeMap;
+use super::{
+    cluster::Cluster,
+    graph,
+    node::{DriverProcess, ExecutorProcess, Process},
+    options::{FAULTS, TASKS},
+};
+use hearth_core::{
+    Resources,
+    messages::task::{MapStatuses, TaskLaunch},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-/// Panics when something holds that must not.
-pub(super) fn after_step(cluster: &Cluster) {
-    cores_never_oversubscribed(cluster);
+/// How long after the last job processes may take to be gone: an executor whose driver vanished hears of it from its
+/// keep-alive within 100 s, and looks for another link for 20 s.
+pub(super) const SETTLED: Duration = Duration::from_secs(300);
+/// How long the news of the last end may take to reach the master.
+const NEWS: Duration = Duration::from_secs(30);
+
+/// The processes that live on a worker fit into it.
+pub(super) fn cores(cluster: &Cluster, place: usize) {
+    let executors = cluster.nodes.iter().filter_map(|node| node.executor()).filter(|e| e.worker == place);
+    let used = executors.fold(Resources::default(), |sum, executor| sum.plus(&executor.resources));
+    let total = cluster.options.workers[place];
+    assert!(total.fits(&used), "cores oversubscribed: the executors on worker {place} hold {used} of {total}");
 }
 
-/// The cores of the processes that live on a worker fit into it, and no executor runs more tasks than it has cores.
-fn cores_never_oversubscribed(cluster: &Cluster) {
-    let mut used: BTreeMap<usize, u32> = BTreeMap::new();
-    for (id, process) in &cluster.executors {
-        let used = used.entry(process.worker).or_default();
-        *used += process.resources.cores;
-        let total = cluster.options.workers[process.worker].cores;
-        assert!(
-            *used <= total,
-            "cores oversubscribed: the executors on worker {} hold {used} of {total} cores",
-            process.worker
-        );
-        let running = process.tasks.len();
-        let cores = process.resources.cores;
-        assert!(running <= cores as usize, "cores oversubscribed: {id:?} runs {running} tasks on {cores} cores");
+/// The tasks of an executor fit into its slots.
+pub(super) fn slots(process: &ExecutorProcess) {
+    let used: u32 = process.tasks.values().map(|task| task.launch.slots).sum();
+    let cores = process.resources.cores;
+    assert!(used <= cores, "cores oversubscribed: {:?} runs tasks of {used} slots on {cores} cores", process.id);
+}
+
+/// A task starts with statuses that are no older than it was told.
+pub(super) fn inputs(launch: &TaskLaunch, inputs: &[Arc<MapStatuses>]) {
+    assert_eq!(launch.inputs.len(), inputs.len(), "{:?} got something else than it reads", launch.task);
+    for (wanted, got) in launch.inputs.iter().zip(inputs) {
+        assert_eq!(wanted.shuffle, got.shuffle, "{:?} got the statuses of another shuffle", launch.task);
+        let (old, new) = (got.epoch, wanted.epoch);
+        assert!(old >= new, "{:?} starts with statuses of epoch {old}, older than {new}", launch.task);
     }
 }
 
-/// Every job ended, with the right rows.
+/// A driver launches an attempt once, of the newest attempt of a stage, and of no job that is over.
+pub(super) fn launch(driver: &mut DriverProcess, launch: &TaskLaunch) {
+    let task = launch.task;
+    assert!(driver.launched.insert(task), "{task:?} was launched twice");
+    assert!(launch.job > driver.over, "{task:?} of {:?} was launched, which is over", launch.job);
+    let newest = driver.newest.entry(launch.stage).or_default();
+    let attempt = launch.stage_attempt;
+    assert!(
+        attempt >= *newest,
+        "attempt {attempt} of {:?} launches {task:?} after attempt {newest} began",
+        launch.stage
+    );
+    *newest = attempt;
+}
+
+/// Every job gave the rows of a run without faults, and enough happened.
 pub(super) fn at_end(cluster: &Cluster) {
-    for (place, driver) in cluster.drivers.iter().enumerate() {
-        let application = &cluster.options.applications[place];
-        assert_eq!(driver.ended.len(), application.jobs.len(), "not every job of {:?} ended", NodeId::Driver(place));
-        for (job, graph) in application.jobs.iter().enumerate() {
-            if let Err(failure) = &driver.ended[job] {
-                // A job may fail only when chance was told to let tasks fail.
-                assert!(cluster.options.fail_once_in > 0, "job {job} of driver {place} failed: {failure}");
-                continue;
+    for (place, (user, application)) in cluster.users.iter().zip(&cluster.options.applications).enumerate() {
+        for (job, (rows, graph)) in user.done.iter().zip(&application.jobs).enumerate() {
+            let mut variants = BTreeMap::new();
+            for (stage, partition, variant) in rows.iter().flat_map(|(_, origins)| origins) {
+                let known = variants.entry((*stage, *partition)).or_insert(*variant);
+                assert_eq!(
+                    known, variant,
+                    "wrong rows: job {job} of application {place} mixes two runs of task {partition} of stage {stage}"
+                );
             }
-            let rows = &driver.results[job];
-            let partitions = graph.stages[graph.result()].tasks;
-            assert_eq!(rows.len(), partitions as usize, "job {job} of driver {place} lacks result partitions");
-            for (partition, row) in rows {
-                assert_eq!(*row, work::expected(graph, *partition), "job {job} of driver {place} gave wrong rows");
-            }
+            let expected = graph::expected(graph, &variants);
+            assert_eq!(rows.len(), expected.len(), "job {job} of application {place} lacks results");
+            let wrong: Vec<_> = (0..rows.len()).filter(|p| rows[*p].0 != expected[*p]).collect();
+            assert!(wrong.is_empty(), "wrong rows: job {job} of application {place} in partitions {wrong:?}");
         }
+    }
+    let (tasks, fired) = (cluster.outcome.tasks, cluster.outcome.faults());
+    assert!(tasks >= u64::from(TASKS), "only {tasks} tasks were started");
+    assert!(fired >= FAULTS || cluster.options.faults == 0, "only {fired} faults fired");
+}
+
+/// Whether all processes that belong to applications are gone, and the news of it has been around.
+pub(super) fn is_settled(cluster: &mut Cluster) -> bool {
+    let lives = |process: &Process| matches!(process, Process::Driver(_) | Process::Executor(_));
+    if cluster.nodes.iter().any(|node| lives(&node.process)) {
+        cluster.settled_at = None;
+        return false;
+    }
+    let now = cluster.now;
+    now.since(*cluster.settled_at.get_or_insert(now)) >= NEWS
+}
+
+/// After the last job: no process of an application lives, every table is empty, nothing is left on disks.
+pub(super) fn after_all(cluster: &Cluster) {
+    for (id, node) in cluster.nodes.iter().enumerate() {
+        match &node.process {
+            Process::Driver(_) => panic!("the driver node-{id} lives on"),
+            Process::Executor(executor) => panic!("{:?} of node-{} lives on", executor.id, executor.driver.0),
+            Process::Master(master) => master.assert_empty(),
+            Process::Worker(_) | Process::Gone => {}
+        }
+    }
+    for (place, seat) in cluster.seats.iter().enumerate() {
+        assert!(seat.node.is_some(), "worker {place} did not come back");
+        // One that was started again knows of no application; it removes what is old after days.
+        let left: Vec<_> = seat.disk.owners().collect();
+        assert!(seat.restarted || left.is_empty(), "outputs are left on worker {place}: of the drivers {left:?}");
     }
 }

@@ -1,64 +1,33 @@
-//! The simulated cluster: its nodes, its queue of what is to happen, and the loop.
+//! The simulated cluster: its processes, what is to happen, and the loop.
 
-use super::{chance::Chance, checks, network::Network, node::NodeId, work::Application};
+use super::{
+    blocks::Disk,
+    chance::Chance,
+    checks,
+    faults::Faults,
+    network::{Arrival, Network},
+    node::{Node, NodeId, Process, Row},
+    options::Options,
+    outcome::Outcome,
+    queue::Queue,
+    trace::Trace,
+};
 use hearth_core::{
-    JobId, LinkId, Machine, Now, Payload, PayloadHash, Refusal, ReplyId, Resources, ShuffleId, TaskId, WallTime,
-    WorkerId,
+    ApplicationId, LinkId, Machine, Now, Payload, PayloadHash, Refusal, ReplyId, ShuffleId, TaskId, WallTime, WorkerId,
     messages::{application::*, task::*, worker::*},
 };
-use hearth_driver::machine as driver;
-use hearth_executor::machine as executor;
-use hearth_master::machine as master;
-use hearth_worker::machine as worker;
+use hearth_driver::machine::JobFailure;
+use hearth_worker::machine::Child;
 use std::{collections::BTreeMap, time::Duration};
 
 /// When the simulated clock of the wall starts: 2026-11-21 09:30 UTC.
 const EPOCH: u64 = 1_795_253_400_000;
-/// Steps a simulation may take: a run of the sizes used here takes some thousands.
-const MAX_STEPS: u64 = 2_000_000;
-
-/// What a simulation is made of.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Decides everything that chance decides.
-    pub seed: u64,
-    /// The workers.
-    pub workers: Vec<Resources>,
-    /// The applications.
-    pub applications: Vec<Application>,
-    /// Messages take up to this many milliseconds.
-    pub slowest_millis: u64,
-    /// One task attempt in so many fails; 0 for none.
-    pub fail_once_in: u64,
-    /// When every job must have ended.
-    pub bound: Duration,
-    /// What is broken on purpose.
-    pub sabotage: Option<Sabotage>,
-}
-
-/// Ways to break the cluster on purpose, to show that the checkers can fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sabotage {
-    /// Workers believe, and tell the master, that they have twice their cores.
-    CoresCountedTwice,
-    /// Executors believe that they have twice their cores.
-    SlotsCountedTwice,
-    /// News of finished tasks never reaches the drivers.
-    StatusesLost,
-}
-
-/// What a run did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// Everything that happened, a line each.
-    pub log: Vec<String>,
-    /// Steps taken.
-    pub steps: u64,
-    /// Task attempts that were started.
-    pub tasks: u64,
-    /// Task attempts that chance let fail.
-    pub failed: u64,
-}
+/// Steps that a run may take: most take some thousands.
+const MAX_STEPS: u64 = 400_000;
+/// How long after the last fault is over the jobs of an application may take to end. The longest that one process waits for
+/// another: 120 s for an executor that is silent, 90 s between two tries of a worker to reach its master, 30 s for
+/// executors that nobody has; and every application may have to wait for the one before.
+pub(super) const BOUND: Duration = Duration::from_secs(600);
 
 /// A message on a link.
 #[derive(Clone, Debug)]
@@ -74,44 +43,75 @@ pub(super) enum Message {
 /// Something that will happen.
 #[derive(Clone, Debug)]
 pub(super) enum Occurrence {
-    Deliver { to: NodeId, link: LinkId, message: Message },
-    Closed { to: NodeId, link: LinkId },
+    Tick(NodeId),
+    Deliver { link: LinkId, side: usize, message: Message },
+    Closed { link: LinkId, side: usize },
+    Look { link: LinkId, side: usize, episode: u32 },
     Opened { to: NodeId, link: LinkId },
     DialFailed { to: NodeId },
+    MasterStarts,
+    WorkerStarts { place: usize },
     DriverStarts { place: usize },
-    BlockServiceStarted { worker: usize },
-    ExecutorStarted { worker: usize, launch: ExecutorLaunch },
-    ExecutorExited { node: NodeId, exit_code: i32 },
-    TaskEnded { node: NodeId, task: TaskId, result: Result<(TaskOutput, TaskMetrics), TaskFailure> },
-    PayloadAsked { by: NodeId, of: usize, hash: PayloadHash },
-    PayloadAnswered { to: NodeId, hash: PayloadHash, answer: Result<Payload, Refusal> },
-    StatusesAsked { by: NodeId, of: usize, shuffle: ShuffleId, epoch: u64 },
-    StatusesAnswered { to: NodeId, shuffle: ShuffleId, answer: Result<MapStatuses, Refusal> },
+    BlockServiceStarts { of: NodeId, port: u16 },
+    ExecutorStarts { of: NodeId, launch: ExecutorLaunch },
+    ChildFails { of: NodeId, child: Child },
+    ChildIsOver { of: NodeId, child: Child, exit_code: i32 },
+    Exits { node: NodeId, exit_code: i32 },
+    TaskReads { node: NodeId, task: TaskId },
+    TaskEnds { node: NodeId, task: TaskId, result: Option<TaskFailure> },
+    Asks(Asking),
+    Asked(Asking),
+    PayloadCame { to: NodeId, hash: PayloadHash, answer: Result<Payload, Refusal> },
+    StatusesCame { to: NodeId, shuffle: ShuffleId, answer: Result<MapStatuses, Refusal> },
+    ReaderTakes { node: NodeId },
+    FaultIsDue { place: usize },
+    FaultIsOver { place: usize },
 }
 
-/// A question that a driver has not answered yet.
-#[derive(Clone, Debug)]
+/// A question of an executor on its way to its driver.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking {
+    pub(super) by: NodeId,
+    pub(super) of: NodeId,
+    pub(super) question: Question,
+    /// When the asker loses patience.
+    pub(super) until: Now,
+    /// Tries that came to nothing.
+    pub(super) tries: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Question {
-    Payload(NodeId, PayloadHash),
-    Statuses(NodeId, ShuffleId),
+    Payload(PayloadHash),
+    Statuses(ShuffleId, u64),
 }
 
-/// A simulated driver process.
-pub(super) struct DriverNode {
-    pub(super) machine: driver::Driver,
-    pub(super) started: bool,
-    pub(super) stopped: bool,
-    pub(super) results: Vec<BTreeMap<u32, String>>,
-    pub(super) ended: Vec<Result<(), driver::JobFailure>>,
+/// The seat of a worker: what stays when its process goes.
+pub(super) struct Seat {
+    pub(super) id: WorkerId,
+    pub(super) node: Option<NodeId>,
+    /// The outputs that the block service serves.
+    pub(super) disk: Disk,
+    /// Where the block service listens, when it does.
+    pub(super) serves_at: Option<u16>,
+    /// Where it is to listen.
+    pub(super) port: u16,
+    /// Tasks take so many times longer.
+    pub(super) slow: u32,
+    /// Its process is not the first one.
+    pub(super) restarted: bool,
 }
 
-/// A simulated executor process.
-pub(super) struct ExecutorNode {
-    pub(super) machine: executor::Executor,
-    pub(super) worker: usize,
-    pub(super) resources: Resources,
-    pub(super) driver: usize,
-    pub(super) tasks: BTreeMap<TaskId, ()>,
+/// Whoever wants the jobs of an application done.
+#[derive(Default)]
+pub(super) struct User {
+    pub(super) node: Option<NodeId>,
+    /// The rows of the jobs that ended well.
+    pub(super) done: Vec<Vec<Row>>,
+    /// Why the job at hand failed before.
+    pub(super) failures: Vec<JobFailure>,
+    /// Drivers started so far.
+    pub(super) starts: u32,
 }
 
 /// The whole.
@@ -119,155 +119,214 @@ pub struct Cluster {
     pub(super) options: Options,
     pub(super) now: Now,
     pub(super) chance: Chance,
-    pub(super) network: Network,
-    queue: BTreeMap<(Now, u64), Occurrence>,
-    queued: u64,
-    pub(super) master: master::Master,
-    pub(super) workers: Vec<worker::Worker>,
-    pub(super) worker_ids: Vec<WorkerId>,
-    pub(super) drivers: Vec<DriverNode>,
-    pub(super) executors: BTreeMap<NodeId, ExecutorNode>,
-    pub(super) questions: BTreeMap<ReplyId, Question>,
+    pub(super) network: Network<Message>,
+    pub(super) queue: Queue<Occurrence>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) master: Option<NodeId>,
+    /// How many masters there were.
+    pub(super) term: u64,
+    pub(super) seats: Vec<Seat>,
+    pub(super) users: Vec<User>,
+    /// Whose outputs the directory of an application holds.
+    pub(super) owners: BTreeMap<ApplicationId, NodeId>,
+    pub(super) questions: BTreeMap<ReplyId, Asking>,
     pub(super) asked: u64,
+    /// How far the wall's clock has jumped, in milliseconds.
+    pub(super) wall_offset: i64,
+    /// Since when no process of an application lives.
+    pub(super) settled_at: Option<Now>,
+    pub(super) faults: Faults,
+    pub(super) trace: Trace,
     pub(super) outcome: Outcome,
 }
 
+/// The machine on which the master runs; workers and drivers follow.
+pub(super) const MASTER_HOST: usize = 0;
+
 impl Cluster {
-    /// Runs a simulation to its end. Panics, with the seed, when something holds that must not.
+    /// Runs a simulation to its end. Panics when something holds that must not.
     pub fn run(options: Options) -> Outcome {
-        let seed = options.seed;
         let mut cluster = Self::new(options);
-        let bound = Now(cluster.options.bound);
-        while !cluster.is_over() {
-            assert!(cluster.outcome.steps < MAX_STEPS, "seed {seed}: still busy after {MAX_STEPS} steps");
-            assert!(cluster.step(), "seed {seed}: nothing is left to happen, and a job is open");
-            assert!(cluster.now <= bound, "seed {seed}: a job is still open after {:?}\n{}", bound.0, cluster.tail());
-        }
-        checks::at_end(&cluster);
-        cluster.settle();
+        cluster.run_to_end();
         cluster.outcome
     }
 
-    /// The last lines of the log.
-    fn tail(&self) -> String {
-        let log: Vec<&str> = self.outcome.log.iter().filter(|l| !l.contains("Heartbeat")).map(String::as_str).collect();
-        log[log.len().saturating_sub(60)..].join("\n")
+    /// Like [`Cluster::run`], and gives the log in any case; the message of a panic instead of an outcome.
+    pub fn replay(options: Options) -> (Result<Outcome, String>, Vec<String>) {
+        let mut cluster = Self::new(Options { logged: true, ..options });
+        let ended = super::campaign::quietly(|| cluster.run_to_end());
+        let log = cluster.trace.lines().to_vec();
+        (ended.map(|()| cluster.outcome), log)
     }
 
-    /// After the last job: goodbyes are said, processes end, and every table is empty.
-    fn settle(&mut self) {
-        let until = self.now.after(Duration::from_secs(30));
-        while self.now < until && self.step() {}
-        assert!(self.executors.is_empty(), "executors live on: {:?}", self.executors.keys().collect::<Vec<_>>());
-        self.master.assert_empty();
-        for driver in &self.drivers {
-            driver.machine.assert_empty();
+    fn run_to_end(&mut self) {
+        while !self.is_over() {
+            assert!(self.outcome.steps < MAX_STEPS, "still busy after {MAX_STEPS} steps");
+            assert!(self.step(), "nothing is left to happen, and a job is open");
+            let bound = self.faults.over_at().after(BOUND);
+            assert!(self.now <= bound, "a job is still open {BOUND:?} after the last fault was over");
         }
+        self.outcome.ended_after = self.now.since(self.faults.over_at());
+        checks::at_end(self);
+        self.settle();
+        checks::after_all(self);
+        self.outcome.log_hash = self.trace.hash();
+        self.outcome.simulated = self.now.0;
+    }
+
+    /// After the last job: goodbyes are said, processes end.
+    fn settle(&mut self) {
+        let from = self.now.max(self.faults.over_at());
+        let until = from.after(super::checks::SETTLED);
+        while (self.now < from || !checks::is_settled(self)) && self.now < until && self.step() {}
     }
 
     fn is_over(&self) -> bool {
-        self.drivers.iter().enumerate().all(|(i, d)| d.ended.len() == self.options.applications[i].jobs.len())
+        self.users.iter().zip(&self.options.applications).all(|(user, wanted)| user.done.len() == wanted.jobs.len())
     }
 
     /// Lets `occurrence` happen after `delay`.
     pub(super) fn later(&mut self, delay: Duration, occurrence: Occurrence) {
-        self.at(self.now.after(delay), occurrence);
-    }
-
-    /// Lets `occurrence` happen at a time.
-    pub(super) fn at(&mut self, at: Now, occurrence: Occurrence) {
-        self.queued += 1;
-        self.queue.insert((at, self.queued), occurrence);
+        self.queue.put(self.now.after(delay), occurrence);
     }
 
     /// The wall's clock.
     pub(super) fn wall(&self) -> WallTime {
-        WallTime(EPOCH + u64::try_from(self.now.0.as_millis()).unwrap_or(u64::MAX - EPOCH))
+        let since = u64::try_from(self.now.0.as_millis()).unwrap_or(u64::MAX - EPOCH);
+        WallTime((EPOCH + since).saturating_add_signed(self.wall_offset))
     }
 
-    /// Takes the next thing that happens: an occurrence, or a machine's deadline. False when nothing is left.
+    /// Takes the next thing that happens. False when nothing is left.
     fn step(&mut self) -> bool {
-        let due = self.deadlines().into_iter().min();
-        let next = self.queue.first_key_value().map(|((at, _), _)| *at);
-        match (due, next) {
-            (Some((at, node)), next) if next.is_none_or(|next| at <= next) => {
-                self.now = self.now.max(at);
-                self.tick(&node);
-            }
-            (_, Some(_)) => {
-                let ((at, _), occurrence) = self.queue.pop_first().expect("it was there");
-                self.now = self.now.max(at);
-                self.outcome.log.push(format!("{:?} {occurrence:?}", self.now.0));
-                self.happen(occurrence);
-            }
-            _ => return false,
+        let Some((at, occurrence)) = self.queue.take() else { return false };
+        self.now = self.now.max(at);
+        if let Some(until) = self.pause_of(&occurrence) {
+            self.queue.put(until, occurrence);
+            return true;
         }
+        self.trace.step(self.now, self.chance.state());
+        self.trace.say(self.now, || format!("{occurrence:?}"));
+        self.happen(occurrence);
         self.outcome.steps += 1;
-        checks::after_step(self);
         true
     }
 
-    fn deadlines(&self) -> Vec<(Now, NodeId)> {
-        let mut due = Vec::new();
-        due.extend(self.master.deadline().map(|at| (at, NodeId::Master)));
-        for (i, w) in self.workers.iter().enumerate() {
-            due.extend(w.deadline().map(|at| (at, NodeId::Worker(i))));
-        }
-        for (i, d) in self.drivers.iter().enumerate().filter(|(_, d)| d.started && !d.stopped) {
-            due.extend(d.machine.deadline().map(|at| (at, NodeId::Driver(i))));
-        }
-        for (id, e) in &self.executors {
-            due.extend(e.machine.deadline().map(|at| (at, id.clone())));
-        }
-        due
+    /// Until when the process is stopped to which this happens, when it is.
+    fn pause_of(&self, occurrence: &Occurrence) -> Option<Now> {
+        let node = match occurrence {
+            Occurrence::Tick(node)
+            | Occurrence::Opened { to: node, .. }
+            | Occurrence::DialFailed { to: node }
+            | Occurrence::BlockServiceStarts { of: node, .. }
+            | Occurrence::ExecutorStarts { of: node, .. }
+            | Occurrence::ChildFails { of: node, .. }
+            | Occurrence::ChildIsOver { of: node, .. }
+            | Occurrence::TaskReads { node, .. }
+            | Occurrence::TaskEnds { node, .. }
+            | Occurrence::Asks(Asking { by: node, .. })
+            | Occurrence::Asked(Asking { of: node, .. })
+            | Occurrence::PayloadCame { to: node, .. }
+            | Occurrence::StatusesCame { to: node, .. }
+            | Occurrence::ReaderTakes { node } => *node,
+            Occurrence::Deliver { link, side, .. }
+            | Occurrence::Closed { link, side }
+            | Occurrence::Look { link, side, .. } => self.network.end(*link, *side),
+            Occurrence::MasterStarts
+            | Occurrence::WorkerStarts { .. }
+            | Occurrence::DriverStarts { .. }
+            | Occurrence::Exits { .. }
+            | Occurrence::FaultIsDue { .. }
+            | Occurrence::FaultIsOver { .. } => return None,
+        };
+        self.nodes[node.0].paused_until.filter(|until| *until > self.now)
     }
 
     fn new(options: Options) -> Self {
-        let seed = options.seed;
-        let machine =
-            master::Master::new(master::MasterOptions { url: "hearth://sim:7077".into(), ..Default::default() });
-        let worker_ids: Vec<WorkerId> =
-            (0..options.workers.len()).map(|i| format!("worker-sim-{i}").parse().expect("a good id")).collect();
+        let mut chance = Chance::new(options.seed);
+        let hosts = 1 + options.workers.len() + options.applications.len();
+        let seat = |place| Seat {
+            id: format!("worker-sim-{place}").parse().expect("a good id"),
+            node: None,
+            disk: Disk::default(),
+            serves_at: None,
+            port: 7000,
+            slow: 1,
+            restarted: false,
+        };
         let mut cluster = Self {
             now: Now::default(),
-            chance: Chance::new(seed),
-            network: Network::new(options.slowest_millis),
-            queue: BTreeMap::new(),
-            queued: 0,
-            master: machine,
-            workers: Vec::new(),
-            worker_ids,
-            drivers: Vec::new(),
-            executors: BTreeMap::new(),
+            network: Network::new(hosts, options.slowest_millis),
+            queue: Queue::new(),
+            nodes: Vec::new(),
+            master: None,
+            term: 0,
+            seats: (0..options.workers.len()).map(seat).collect(),
+            users: options.applications.iter().map(|_| User::default()).collect(),
+            owners: BTreeMap::new(),
             questions: BTreeMap::new(),
             asked: 0,
-            outcome: Outcome { log: Vec::new(), steps: 0, tasks: 0, failed: 0 },
+            wall_offset: 0,
+            settled_at: None,
+            faults: Faults::plan(&mut chance, options.faults),
+            trace: Trace::new(options.logged),
+            outcome: Outcome::default(),
+            chance,
             options,
         };
-        for place in 0..cluster.options.workers.len() {
-            cluster.start_worker(place);
+        cluster.later(Duration::ZERO, Occurrence::MasterStarts);
+        for place in 0..cluster.seats.len() {
+            let after = cluster.chance.millis(0, 300);
+            cluster.later(after, Occurrence::WorkerStarts { place });
         }
-        for place in 0..cluster.options.applications.len() {
-            cluster.add_driver(place);
+        for place in 0..cluster.users.len() {
             let starts = cluster.options.applications[place].starts;
             cluster.later(starts, Occurrence::DriverStarts { place });
         }
         cluster
     }
 
-    /// Submits a driver's next job, or lets it say goodbye.
-    pub(super) fn next_job(&mut self, place: usize) {
-        let done = self.drivers[place].ended.len();
-        match self.options.applications[place].jobs.get(done).cloned() {
-            Some(graph) => {
-                self.drivers[place].results.push(BTreeMap::new());
-                let job = JobId(u32::try_from(done).unwrap_or(u32::MAX) + 1);
-                self.driver_event(place, driver::Event::JobSubmitted { job, graph });
-            }
-            None => {
-                let state = hearth_core::ApplicationState::Finished;
-                self.driver_event(place, driver::Event::StopAsked { state, message: String::new() });
-            }
+    /// A process begins.
+    pub(super) fn begin(&mut self, host: usize, process: Process) -> NodeId {
+        self.nodes.push(Node::new(host, process));
+        NodeId(self.nodes.len() - 1)
+    }
+
+    /// Queues a tick for the deadline of a machine, unless one is queued that comes no later.
+    pub(super) fn schedule(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.0];
+        let deadline = match &node.process {
+            Process::Master(machine) => machine.deadline(),
+            Process::Worker(process) => process.machine.deadline(),
+            Process::Driver(process) => process.machine.deadline().filter(|_| !process.stopped),
+            Process::Executor(process) => process.machine.deadline(),
+            Process::Gone => None,
+        };
+        let Some(at) = deadline.map(|at| at.max(self.now)) else { return };
+        if node.tick_at.is_none_or(|queued| at < queued) {
+            node.tick_at = Some(at);
+            self.queue.put(at, Occurrence::Tick(id));
         }
+    }
+
+    /// Lets the network's news happen.
+    pub(super) fn arrive(&mut self, link: LinkId, arrivals: impl IntoIterator<Item = Arrival<Message>>) {
+        for arrival in arrivals {
+            let (at, occurrence) = match arrival {
+                Arrival::Message { at, side, message } => (at, Occurrence::Deliver { link, side, message }),
+                Arrival::Closed { at, side } => (at, Occurrence::Closed { link, side }),
+                Arrival::Look { at, side, episode } => (at, Occurrence::Look { link, side, episode }),
+            };
+            self.queue.put(at, occurrence);
+        }
+    }
+
+    pub(super) fn send(&mut self, from: NodeId, link: LinkId, message: Message) {
+        let sent = self.network.send(self.now, link, from, message, &mut self.chance);
+        self.arrive(link, sent);
+    }
+
+    pub(super) fn close(&mut self, by: NodeId, link: LinkId) {
+        let arrivals = self.network.close(self.now, link, by, &mut self.chance);
+        self.arrive(link, arrivals);
     }
 }

@@ -1,16 +1,140 @@
-//! Who takes part in a simulation.
+//! Who takes part: processes, each of which lives once.
 
-use hearth_core::{ApplicationId, ExecutorId};
+use super::{blocks::Disk, graph::Read, graph::Stage};
+use hearth_core::{ApplicationId, ExecutorId, JobId, Now, Resources, TaskId, messages::task::*};
+use hearth_driver::machine as driver;
+use hearth_executor::machine as executor;
+use hearth_master::machine as master;
+use hearth_worker::machine as worker;
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
-/// One simulated process.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum NodeId {
-    /// The master.
-    Master,
-    /// A worker, by its place.
-    Worker(usize),
-    /// A driver, by its place.
-    Driver(usize),
-    /// An executor.
-    Executor(ApplicationId, ExecutorId),
+/// A process. One that is started again is another one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct NodeId(pub(super) usize);
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node-{}", self.0)
+    }
+}
+
+/// A simulated process and its machine.
+pub(super) struct Node {
+    /// Its machine, in the sense of hardware: networks break between those.
+    pub(super) host: usize,
+    pub(super) process: Process,
+    /// It is stopped until then.
+    pub(super) paused_until: Option<Now>,
+    /// The earliest tick that is queued for it.
+    pub(super) tick_at: Option<Now>,
+}
+
+pub(super) enum Process {
+    Master(Box<master::Master>),
+    Worker(Box<WorkerProcess>),
+    Driver(Box<DriverProcess>),
+    Executor(Box<ExecutorProcess>),
+    /// It has ended.
+    Gone,
+}
+
+pub(super) struct WorkerProcess {
+    pub(super) machine: worker::Worker,
+    /// Which worker it is.
+    pub(super) place: usize,
+}
+
+/// A driver, and the program around it that wants its jobs done.
+pub(super) struct DriverProcess {
+    pub(super) machine: driver::Driver,
+    /// Whose driver it is.
+    pub(super) place: usize,
+    /// The job that runs, when one does.
+    pub(super) job: Option<Job>,
+    /// Jobs submitted so far.
+    pub(super) submitted: u32,
+    pub(super) stopped: bool,
+    /// The newest attempt of each stage that launched a task.
+    pub(super) newest: BTreeMap<hearth_core::StageId, u32>,
+    /// Attempts that were launched.
+    pub(super) launched: HashSet<TaskId>,
+    /// The newest job that ended.
+    pub(super) over: JobId,
+}
+
+/// A job, as its reader sees it.
+pub(super) struct Job {
+    pub(super) id: JobId,
+    /// What came and was not taken.
+    pub(super) came: BTreeMap<u32, ResultBlock>,
+    /// The rows that were taken, in order.
+    pub(super) rows: Vec<Row>,
+    /// The reader is at one.
+    pub(super) reading: bool,
+    /// Tries to read the stored one that it is at.
+    pub(super) tries: u32,
+    /// How it ended, once it has.
+    pub(super) ended: Option<Result<(), driver::JobFailure>>,
+}
+
+/// A result row, and what it stems from.
+pub(super) type Row = (u64, Vec<super::graph::Origin>);
+
+pub(super) struct ExecutorProcess {
+    pub(super) machine: executor::Executor,
+    pub(super) worker: usize,
+    pub(super) driver: NodeId,
+    pub(super) application: ApplicationId,
+    pub(super) id: ExecutorId,
+    pub(super) resources: Resources,
+    pub(super) tasks: BTreeMap<TaskId, Task>,
+    /// Where it writes to when it serves its outputs itself.
+    pub(super) own: Option<Disk>,
+}
+
+/// A task that runs.
+pub(super) struct Task {
+    pub(super) launch: TaskLaunch,
+    pub(super) stage: Stage,
+    pub(super) inputs: Vec<Arc<MapStatuses>>,
+    /// What it has read, once it has.
+    pub(super) read: Option<Read>,
+    /// Tries to read that failed.
+    pub(super) tries: u32,
+    /// It does not hear that it is to end.
+    pub(super) deaf: bool,
+}
+
+macro_rules! access {
+    ($name:ident, $variant:ident, $type:ty) => {
+        pub(super) fn $name(&self) -> Option<&$type> {
+            if let Process::$variant(process) = &self.process { Some(process) } else { None }
+        }
+    };
+}
+
+impl Node {
+    pub(super) const fn new(host: usize, process: Process) -> Self {
+        Self { host, process, paused_until: None, tick_at: None }
+    }
+
+    access!(worker, Worker, WorkerProcess);
+    access!(driver, Driver, DriverProcess);
+    access!(executor, Executor, ExecutorProcess);
+
+    pub(super) fn driver_mut(&mut self) -> Option<&mut DriverProcess> {
+        if let Process::Driver(process) = &mut self.process { Some(process) } else { None }
+    }
+
+    pub(super) const fn is_gone(&self) -> bool {
+        matches!(self.process, Process::Gone)
+    }
+
+    pub(super) fn is_paused(&self, now: Now) -> bool {
+        self.paused_until.is_some_and(|until| until > now)
+    }
 }
