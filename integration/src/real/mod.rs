@@ -9,6 +9,7 @@ mod cluster;
 mod daemon;
 mod disk;
 mod processes;
+pub mod proxy;
 #[cfg(feature = "sql")]
 pub mod s3;
 
