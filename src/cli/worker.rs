@@ -25,9 +25,13 @@ pub(crate) struct Args {
     /// Something this machine says about itself; may be given several times.
     #[arg(long, value_name = "KEY=VALUE", value_parser = flags::pair)]
     label: Vec<(String, String)>,
-    /// The address that the block service and executors listen on. Loopback only: nothing is authenticated yet.
+    /// The address that others know this machine by, and that the block service and executors listen on. Loopback only: nothing
+    /// is authenticated yet.
     #[arg(long, default_value = "127.0.0.1")]
     host: String,
+    /// The address that the block service listens on, when others reach it by another one. Default: that of --host.
+    #[arg(long, value_name = "HOST")]
+    bind: Option<String>,
     /// The block service's port; 0 takes a free one.
     #[arg(long, short, default_value_t = 0)]
     port: u16,
@@ -45,6 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let Resources { cores, memory_mib } = options.resources;
     options.resources = Resources::new(args.cores.unwrap_or(cores), args.memory.unwrap_or(memory_mib));
     options.host.clone_from(&args.host);
+    options.bind.clone_from(&args.bind);
     options.port = args.port;
     options.labels = labels(&args.label);
     options.work_dir.clone_from(&args.work_dir);

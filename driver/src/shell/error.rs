@@ -1,13 +1,13 @@
 //! Why a driver cannot start, or is not there any more.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 /// Why a driver cannot start, or is not there any more.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Its address is open to others, and nothing is authenticated yet.
     #[error(
-        "{host:?} is not a loopback address: nothing is authenticated yet, so spark.driver.host must be 127.0.0.1, ::1 or localhost"
+        "{host:?} is not a loopback address: nothing is authenticated yet, so spark.driver.host and spark.driver.bindAddress must be 127.0.0.1, ::1 or localhost"
     )]
     NotLoopback {
         /// The address.
@@ -30,6 +30,14 @@ pub enum Error {
         port: u16,
         /// Why.
         source: io::Error,
+    },
+    /// Its pools cannot be set up.
+    #[error("{file}: {reason}; see spark.scheduler.allocation.file", file = file.display())]
+    Pools {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// It has stopped.
     #[error("the driver has stopped; start another")]

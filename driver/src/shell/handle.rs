@@ -34,7 +34,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a stop waits for connections to close before it cuts them off: nothing is said on them any more.
 const CUT_OFF: Duration = Duration::from_millis(100);
 /// How often a quiet connection of an executor is asked whether it lives, and how long it may take to say so. Slower than
-/// heartbeats: it only finds connections whose other end vanished without a word.
+/// heartbeats: it only finds connections whose other end vanished without a word. A third of `spark.network.timeout` when that
+/// is less: both together are within it.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// A running driver. Clones are the same driver; with the last of them it stops.
@@ -70,20 +71,23 @@ impl fmt::Debug for DriverHandle {
 impl DriverHandle {
     /// Starts a driver on the current runtime: it listens, registers with the master, and takes jobs.
     pub async fn start(options: ShellOptions) -> Result<Self, Error> {
-        let ShellOptions { mut driver, host, port, dial } = options;
+        let ShellOptions { mut driver, host, bind, port, dial } = options;
         driver.master = dial.as_ref().map(|dial| dial.peer());
+        check_loopback(&host)?;
+        let bind = bind.as_ref().unwrap_or(&host);
         let listener = match port {
-            Some(port) => Some(listen(&host, port).await?),
+            Some(port) => Some(listen(bind, port).await?),
             None => None,
         };
         let port = match &listener {
-            Some(listener) => Some(bound_port(listener, &host)?),
+            Some(listener) => Some(bound_port(listener, bind)?),
             None => None,
         };
         if let Some(port) = port {
             let host = if host.contains(':') { format!("[{host}]") } else { host };
             driver.spec.driver_url = format!("http://{host}:{port}");
         }
+        let keep_alive = KEEP_ALIVE.min(driver.network_timeout / 3);
         let (events, queue) = mpsc::channel(run::QUEUE);
         let links = Arc::new(Links::new(events));
         let (application, application_seen) = watch::channel(None);
@@ -98,7 +102,7 @@ impl DriverHandle {
             ended.send_replace(true);
         });
         let (stopping, stop_seen) = watch::channel(false);
-        let server = listener.map(|listener| serve(listener, links.clone(), stop_seen));
+        let server = listener.map(|listener| serve(listener, links.clone(), stop_seen, keep_alive));
         let server = Mutex::new(server);
         Ok(Self(Arc::new(Inner { links, port, application: application_seen, ended: ended_seen, server, stopping })))
     }
@@ -167,10 +171,12 @@ impl DriverClient for DriverHandle {
     }
 }
 
+fn check_loopback(host: &str) -> Result<(), Error> {
+    if Address::is_loopback(host) { Ok(()) } else { Err(Error::NotLoopback { host: host.to_owned() }) }
+}
+
 async fn listen(host: &str, port: u16) -> Result<TcpListener, Error> {
-    if !Address::is_loopback(host) {
-        return Err(Error::NotLoopback { host: host.to_owned() });
-    }
+    check_loopback(host)?;
     TcpListener::bind((host, port)).await.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => Error::PortInUse { host: host.to_owned(), port },
         _ => Error::Listen { host: host.to_owned(), port, source },
@@ -183,15 +189,20 @@ fn bound_port(listener: &TcpListener, host: &str) -> Result<u16, Error> {
 }
 
 /// Serves executors until the driver stops.
-fn serve(listener: TcpListener, links: Arc<Links>, mut stopping: watch::Receiver<bool>) -> JoinHandle<()> {
+fn serve(
+    listener: TcpListener,
+    links: Arc<Links>,
+    mut stopping: watch::Receiver<bool>,
+    keep_alive: Duration,
+) -> JoinHandle<()> {
     let service = TaskLinkServer::new(grpc::Service(links))
         .max_decoding_message_size(wire::MAX_MESSAGE)
         .max_encoding_message_size(wire::MAX_MESSAGE);
     // Not by the server's own setting, which is for listeners that it opens itself: every answer would wait for 40 ms.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = Server::builder()
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .http2_keepalive_interval(Some(keep_alive))
+        .http2_keepalive_timeout(Some(keep_alive))
         .add_service(service);
     tokio::spawn(async move {
         let stopped = async move {

@@ -1,6 +1,7 @@
 //! What a driver's shell is told before it starts.
 
-use crate::machine::{DriverOptions, Speculation};
+use super::Error;
+use crate::machine::{DriverOptions, Exclusion, Pools, Speculation};
 use hearth_core::{
     conf::{Conf, keys},
     link::Dial,
@@ -15,6 +16,8 @@ pub struct ShellOptions {
     pub driver: DriverOptions,
     /// Where executors reach the driver; a loopback address.
     pub host: String,
+    /// Where it listens, when that is not `host`; a loopback address too.
+    pub bind: Option<String>,
     /// The port that they reach it on: 0 takes a free one; `None` listens nowhere, for executors of this process only.
     pub port: Option<u16>,
     /// Who opens links to the master; `None` when there is no master and executors come by themselves.
@@ -23,16 +26,18 @@ pub struct ShellOptions {
 
 impl Default for ShellOptions {
     fn default() -> Self {
-        Self { driver: DriverOptions::default(), host: "127.0.0.1".into(), port: Some(0), dial: None }
+        Self { driver: DriverOptions::default(), host: "127.0.0.1".into(), bind: None, port: Some(0), dial: None }
     }
 }
 
 impl ShellOptions {
     /// As configured; without a master.
-    pub fn from_conf(conf: &Conf) -> Self {
+    pub fn from_conf(conf: &Conf) -> Result<Self, Error> {
         let mut driver = DriverOptions {
             task_max_failures: conf.get(&keys::TASK_MAX_FAILURES),
             speculation: conf.get(&keys::SPECULATION).then(|| speculation(conf)),
+            exclusion: conf.get(&keys::EXCLUDE_ON_FAILURE).then(|| exclusion(conf)),
+            pools: Pools::from_conf(conf)?,
             stage_max_attempts: conf.get(&keys::STAGE_MAX_CONSECUTIVE_ATTEMPTS),
             network_timeout: conf.get(&keys::NETWORK_TIMEOUT),
             executor_grace: conf.get(&keys::JOB_EXECUTOR_GRACE),
@@ -47,7 +52,13 @@ impl ShellOptions {
         spec.max_executors = conf.get(&keys::EXECUTOR_INSTANCES);
         // Whoever starts executors needs no credentials; tasks that do have them in their payload.
         spec.conf = conf.public_pairs();
-        Self { driver, host: conf.get(&keys::DRIVER_HOST), port: Some(conf.get(&keys::DRIVER_PORT)), dial: None }
+        Self {
+            driver,
+            host: conf.get(&keys::DRIVER_HOST),
+            bind: conf.get(&keys::DRIVER_BIND_ADDRESS),
+            port: Some(conf.get(&keys::DRIVER_PORT)),
+            dial: None,
+        }
     }
 }
 
@@ -57,5 +68,18 @@ fn speculation(conf: &Conf) -> Speculation {
         multiplier_thousandths: conf.get(&keys::SPECULATION_MULTIPLIER),
         quantile_thousandths: conf.get(&keys::SPECULATION_QUANTILE),
         min_runtime: conf.get(&keys::SPECULATION_MIN_TASK_RUNTIME),
+    }
+}
+
+fn exclusion(conf: &Conf) -> Exclusion {
+    Exclusion {
+        timeout: conf.get(&keys::EXCLUDE_TIMEOUT),
+        task_per_executor: conf.get(&keys::EXCLUDE_TASK_PER_EXECUTOR),
+        task_per_node: conf.get(&keys::EXCLUDE_TASK_PER_NODE),
+        stage_per_executor: conf.get(&keys::EXCLUDE_STAGE_PER_EXECUTOR),
+        stage_per_node: conf.get(&keys::EXCLUDE_STAGE_PER_NODE),
+        application_per_executor: conf.get(&keys::EXCLUDE_APPLICATION_PER_EXECUTOR),
+        application_per_node: conf.get(&keys::EXCLUDE_APPLICATION_PER_NODE),
+        unschedulable_timeout: conf.get(&keys::EXCLUDE_UNSCHEDULABLE_TIMEOUT),
     }
 }

@@ -15,8 +15,10 @@ const LEAST_MIB: u64 = 1024;
 /// What a worker is told before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerOptions {
-    /// Where its block service listens, and what readers elsewhere call this machine. Loopback only.
+    /// What others call this machine, and where its block service listens unless `bind` says otherwise. Loopback only.
     pub host: String,
+    /// Where its block service listens, when others reach it by another address. Loopback only.
+    pub bind: Option<String>,
     /// The block service's port; 0 takes a free one.
     pub port: u16,
     /// What it offers in all.
@@ -40,6 +42,7 @@ impl WorkerOptions {
     pub fn from_conf(conf: &Conf) -> Self {
         Self {
             host: "127.0.0.1".to_owned(),
+            bind: None,
             port: 0,
             resources: machine_resources(conf.get(&keys::WORKER_MEMORY_RESERVE)),
             labels: Labels::new(),
@@ -49,8 +52,10 @@ impl WorkerOptions {
     }
 
     pub(super) fn validate(&self) -> Result<(), WorkerError> {
-        if !Address::is_loopback(&self.host) {
-            return Err(WorkerError::NotLoopback { host: self.host.clone() });
+        for host in [Some(&self.host), self.bind.as_ref()].into_iter().flatten() {
+            if !Address::is_loopback(host) {
+                return Err(WorkerError::NotLoopback { host: host.clone() });
+            }
         }
         if !self.resources.fits(&Resources::new(1, 1)) {
             return Err(WorkerError::NoResources(self.resources));

@@ -29,6 +29,8 @@ use tokio::{
 pub(super) struct Performer {
     pub(super) worker: WorkerId,
     pub(super) host: String,
+    /// Where the block service listens.
+    pub(super) bind: String,
     pub(super) work_dir: Arc<WorkDir>,
     pub(super) launcher: Arc<dyn Launcher>,
     pub(super) links: Links,
@@ -77,7 +79,7 @@ impl Performer {
 
     fn spawn_block_service(&mut self, port: u16) {
         let work_dir = self.work_dir.root().to_owned();
-        let bootstrap = BlocksBootstrap { work_dir, host: self.host.clone(), port };
+        let bootstrap = BlocksBootstrap { work_dir, host: self.bind.clone(), port };
         let seat = self.seat(Child::BlockService);
         self.launcher.start_block_service(bootstrap, seat);
     }

@@ -49,6 +49,7 @@ impl Worker {
         });
         let performer = Performer {
             worker: worker_id.clone(),
+            bind: options.bind.unwrap_or_else(|| options.host.clone()),
             host: options.host,
             work_dir: Arc::clone(&work_dir),
             launcher,
