@@ -16,6 +16,7 @@
 //! | [`link`] | two bounded queues between two processes (feature `loop`) |
 //! | [`lifeline`] | how a child learns that its worker is gone (feature `loop`) |
 //! | [`bootstrap`] | what a worker tells a child process |
+//! | [`mutant`] | deliberate bugs, with which tests show that they can fail |
 //! | [`wire`] | messages from and to protobuf (feature `wire`) |
 
 pub mod bootstrap;
@@ -31,6 +32,7 @@ pub mod link;
 pub mod machine;
 pub mod memory;
 pub mod messages;
+pub mod mutant;
 pub mod refusal;
 pub mod resources;
 #[cfg(feature = "loop")]
@@ -43,6 +45,7 @@ pub mod wire;
 pub use ids::{ApplicationId, BadId, ExecutorId, JobId, ShuffleId, StageId, TaskId, WorkerId};
 pub use machine::{Durable, Level, Machine, Now, ReplyId, WallTime};
 pub use messages::LinkId;
+pub use mutant::Mutant;
 pub use refusal::Refusal;
 pub use resources::{Labels, Resources};
 pub use stage::{Determinism, Edge, Exchange, Payload, PayloadHash, StageGraph, StageNode};

@@ -13,7 +13,7 @@
 
 use super::{Effect, tasks::Suspect};
 use hearth_core::{
-    ExecutorId, LinkId, Now, TaskId, WorkerId,
+    ExecutorId, LinkId, Mutant, Now, TaskId, WorkerId,
     messages::{
         application::ExecutorGrant,
         task::{BlockLocation, ExecutorRegistration, MAX_PEERS, TaskDown},
@@ -246,6 +246,7 @@ impl Executors {
 
     /// A task holds so many slots of it.
     pub(super) fn assign(&mut self, id: ExecutorId, task: TaskId, slots: u32) {
+        let slots = if Mutant::WideTaskCountedOnce.is_on() { 1 } else { slots };
         self.table.get_mut(&id).expect("only a connected executor is offered").running.insert(task, slots);
     }
 

@@ -38,7 +38,7 @@ pub use options::ExecutorOptions;
 
 use cache::Cache;
 use hearth_core::{
-    Level, LinkId, Machine, Now, Refusal,
+    Level, LinkId, Machine, Mutant, Now, Refusal,
     messages::{
         VERSION,
         task::{ExecutorRegistration, TaskDown, TaskUp},
@@ -81,7 +81,7 @@ impl Executor {
             host: host.clone(),
             cores: *cores,
             blocks: blocks.clone(),
-            running: self.tasks.unreported(),
+            running: if Mutant::RunningTasksNotNamed.is_on() { Vec::new() } else { self.tasks.unreported() },
         };
         fx.push(Effect::ToDriver { link, message: TaskUp::Register(registration) });
     }

@@ -12,7 +12,7 @@ use hearth_core::messages::{
     application::{AppDown, ExecutorGrant},
     worker::{ExecutorLaunch, WorkerDown},
 };
-use hearth_core::{ApplicationState, ExecutorId, ExecutorState, Level, Now, WorkerId};
+use hearth_core::{ApplicationState, ExecutorId, ExecutorState, Level, Mutant, Now, WorkerId};
 use std::time::Duration;
 
 /// How an executor ended.
@@ -93,7 +93,8 @@ impl Master {
             }
             return;
         };
-        if !executor.state.may_become(end.state) {
+        let unheard = executor.kill.is_some() && Mutant::CoresNotReturned.is_on();
+        if !executor.state.may_become(end.state) || unheard {
             return; // News that was told before.
         }
         if end.state == ExecutorState::Running {

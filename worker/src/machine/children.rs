@@ -2,7 +2,7 @@
 
 use super::{Child, Effect, executors::Key, log, reports::Report, worker::Worker};
 use hearth_core::{
-    ApplicationId, ExecutorState, Level, Now, Resources,
+    ApplicationId, ExecutorState, Level, Mutant, Now, Resources,
     messages::worker::{ExecutorLaunch, LiveExecutor, WorkerUp},
 };
 
@@ -75,7 +75,8 @@ impl Worker {
     /// An application is over.
     pub(super) fn finish(&mut self, now: Now, application: ApplicationId, fx: &mut Vec<Effect>) {
         log(fx, Level::Info, format!("{application} is over"));
-        if self.executors.finish(now, &application, self.options.kill_grace, fx) {
+        let none_lives = self.executors.finish(now, &application, self.options.kill_grace, fx);
+        if none_lives && !Mutant::FilesKept.is_on() {
             self.executors.forget(&application);
             fx.push(Effect::RemoveApplicationFiles { application });
         }

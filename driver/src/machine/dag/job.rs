@@ -2,7 +2,7 @@
 
 use super::Gate;
 use crate::machine::options::INLINE_LIMIT;
-use hearth_core::{JobId, StageId, TaskId, messages::task::ResultBlock};
+use hearth_core::{JobId, Mutant, StageId, TaskId, messages::task::ResultBlock};
 use std::collections::BTreeMap;
 
 /// Where a job stands.
@@ -64,7 +64,8 @@ impl Job {
 
     /// Whether this partition's result is news; remembers it.
     pub(crate) fn deliver(&mut self, partition: u32, task: TaskId, block: &ResultBlock) -> bool {
-        let Some(slot @ false) = self.delivered.get_mut(partition as usize) else { return false };
+        let slot = self.delivered.get_mut(partition as usize);
+        let Some(slot) = slot.filter(|slot| !**slot || Mutant::ResultAcceptedTwice.is_on()) else { return false };
         *slot = true;
         self.done += 1;
         match block {

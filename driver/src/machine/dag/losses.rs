@@ -3,7 +3,7 @@
 use super::{DagScheduler, Order, Phase, StageState};
 use crate::machine::{failure::JobFailure, outputs::Lost, tasks::SetKey};
 use hearth_core::{
-    ExecutorId, JobId, Now, StageId, TaskId, WorkerId,
+    ExecutorId, JobId, Mutant, Now, StageId, TaskId, WorkerId,
     messages::task::{BlockLocation, TaskFailure},
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -35,8 +35,12 @@ impl DagScheduler {
         let (name, failures) = (stage.name.clone(), stage.failures);
         self.changed.insert(set.stage);
         self.orders.push_back(Order::Retire(set.stage));
-        self.resubmit_at.get_or_insert(now.after(delay));
-        let lost = if server_lost || first < set.attempt {
+        if !Mutant::TimerForgotten.is_on() {
+            self.resubmit_at.get_or_insert(now.after(delay));
+        }
+        let lost = if Mutant::LostOutputKept.is_on() {
+            Lost::new()
+        } else if server_lost || first < set.attempt {
             self.outputs.unregister_where(|at| same_server(at, location))
         } else {
             self.outputs.unregister(*shuffle, *map_partition, *map_task)
@@ -64,7 +68,7 @@ impl DagScheduler {
     /// The reader of a job cannot have a result that was stored: it is made again.
     pub(crate) fn result_lost(&mut self, id: JobId, partition: u32, task: TaskId, reason: String, max_losses: u32) {
         let Some(job) = self.jobs.get_mut(&id).filter(|job| job.phase == Phase::Open) else { return };
-        let Some(losses) = job.lose(partition, task) else { return };
+        let Some(losses) = job.lose(partition, task).filter(|_| !Mutant::LostResultIgnored.is_on()) else { return };
         if losses >= max_losses {
             return self.close(id, Err(JobFailure::ResultLost { partition, losses, reason }));
         }
@@ -103,6 +107,7 @@ impl DagScheduler {
             self.changed.insert(id);
             self.dirty.insert(stage.job);
             match stage.state {
+                StageState::Done if Mutant::StageReusedAfterLoss.is_on() => {}
                 StageState::Done => stage.state = next,
                 StageState::Running => self.orders.push_back(Order::Requeue(id, partitions)),
                 StageState::Waiting | StageState::Failed => {}

@@ -20,7 +20,7 @@ use super::{
     options::DriverOptions,
 };
 use hearth_core::{
-    ExecutorId, JobId, Level, Now, StageId, TaskId,
+    ExecutorId, JobId, Level, Mutant, Now, StageId, TaskId,
     messages::task::{TaskDown, TaskFailure, TaskLaunch, TaskMetrics, TaskOutput},
 };
 use offers::Offers;
@@ -353,7 +353,7 @@ impl TaskScheduler {
         if let Err(complaint) = set.plausible(task.partition, id, &output) {
             return self.failed(id, TaskFailure::Transient(format!("the executor {complaint}")), place, &|_| false);
         }
-        let condemned = set.life == Life::Condemned;
+        let condemned = set.life == Life::Condemned && !Mutant::LateStatusAccepted.is_on();
         self.end(id);
         let RunningTask { set: key, partition, launched, .. } = task;
         let set = self.sets.get_mut(&key).expect("a running task has a set");

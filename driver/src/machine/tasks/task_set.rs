@@ -21,7 +21,7 @@
 use super::{Place, Verdict, speculation::Runtimes};
 use crate::machine::{dag::Gate, failure::JobFailure};
 use hearth_core::{
-    JobId, PayloadHash, ShuffleId, StageId, TaskId,
+    JobId, Mutant, PayloadHash, ShuffleId, StageId, TaskId,
     messages::task::{TaskFailure, TaskOutput, TaskTarget},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -193,6 +193,9 @@ impl TaskSet {
     }
 
     pub(crate) fn retire(&mut self) {
+        if Mutant::ZombieLaunches.is_on() {
+            return;
+        }
         self.stop(if self.life == Life::Live { Life::Zombie } else { self.life });
     }
 
