@@ -120,7 +120,7 @@ fn fits(spec: &ApplicationSpec, worker: Resources) -> Result<(), Error> {
 impl Context {
     /// Registers an application with the master that `spark.master` names; starts one first in the local modes.
     pub async fn connect(conf: Conf) -> Result<Self, Error> {
-        let mut options = ShellOptions::from_conf(&conf);
+        let mut options = ShellOptions::from_conf(&conf)?;
         options.driver.spec.user = user();
         let scratch = scratch(&conf)?;
         let local = Local::start(&conf, &mut options, &scratch).await?;

@@ -3,11 +3,12 @@
 //! [`EXECUTOR_MEMORY`] and [`WORKER_MEMORY_RESERVE`] give MiB, the unit of placement; every other size gives bytes.
 
 use super::{
-    Entry, Fuse, Key, RangeSort, Reader, ShufflePartitions,
+    Entry, Fuse, Key, RangeSort, Reader, SchedulingMode, ShufflePartitions,
     master_url::MasterUrl,
     value::{
-        boolean, bytes_in_bytes, bytes_in_mib, bytes_or_off, count, directory, fuse, host, limit_in_bytes, line,
-        master, memory_mib, millis, optional, pause_in_seconds, port, range_sort, seconds, shuffle_partitions, thousandths,
+        boolean, bytes_in_bytes, bytes_in_mib, bytes_or_off, count, directory, file, fuse, host, limit_in_bytes, line,
+        master, memory_mib, millis, optional, pause_in_seconds, port, range_sort, scheduling_mode, seconds,
+        shuffle_partitions, thousandths,
     },
 };
 use std::{path::PathBuf, time::Duration};
@@ -108,6 +109,13 @@ keys! {
         STAGE_MAX_CONSECUTIVE_ATTEMPTS: u32 = "spark.stage.maxConsecutiveAttempts", "4", count::<1, ANY>;
         /// How long a killed task may take to end before it costs its executor.
         TASK_REAP_TIMEOUT: Duration = "hearth.task.reapTimeout", "30s", seconds;
+        /// Which of the application's jobs gets slots first: `FIFO`, the one that came first, or `FAIR`, one of the pool that has
+        /// least.
+        SCHEDULER_MODE: SchedulingMode = "spark.scheduler.mode", "FIFO", scheduling_mode;
+        /// The pool whose share of the slots statements take, in mode FAIR.
+        SCHEDULER_POOL: String = "spark.scheduler.pool", "default", line, per_statement;
+        /// The file that sets up pools, on the driver's machine: Spark's `fairscheduler.xml`.
+        SCHEDULER_ALLOCATION_FILE: Option<PathBuf> = "spark.scheduler.allocation.file", "", |t| optional(t, file);
         /// Whether a task that runs much longer than others of its stage gets a copy on another worker; the first of the two to
         /// give its output wins.
         SPECULATION: bool = "spark.speculation", "false", boolean;
@@ -245,7 +253,9 @@ mod tests {
         let of_sql = |entry: &&Entry| entry.name.starts_with("spark.sql.") || entry.name.starts_with("hearth.sql.");
         let fixed: Vec<_> = all().filter(of_sql).filter(|entry| !entry.per_statement).map(|entry| entry.name).collect();
         assert_eq!(fixed, ["spark.sql.warehouse.dir"]);
-        assert!(all().filter(|entry| entry.per_statement).all(|entry| of_sql(&entry)));
+        let others: Vec<_> =
+            all().filter(|entry| entry.per_statement && !of_sql(entry)).map(|entry| entry.name).collect();
+        assert_eq!(others, ["spark.scheduler.pool"]);
     }
 
     #[test]

@@ -33,7 +33,7 @@ mod docs;
 pub use error::{ConfError, Warning};
 pub use key::{Entry, Key, Reader};
 pub use layers::Layers;
-pub use value::{Fuse, RangeSort, ShufflePartitions};
+pub use value::{Fuse, RangeSort, SchedulingMode, ShufflePartitions};
 
 use std::{collections::BTreeMap, fmt};
 

@@ -26,6 +26,16 @@ pub enum Fuse {
     Never,
 }
 
+/// `spark.scheduler.mode`: which of an application's jobs gets slots first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SchedulingMode {
+    /// The one that came first.
+    #[default]
+    Fifo,
+    /// The one that has least.
+    Fair,
+}
+
 /// `hearth.sql.rangeSort`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RangeSort {
@@ -61,7 +71,10 @@ pub(super) fn thousandths<const MIN: u32, const MAX: u32>(text: &str) -> Result<
     let parse = || digits::<u32>(whole)?.checked_mul(1000)?.checked_add(digits::<u32>(&format!("{decimals:0<3}"))?);
     fits.then(parse).flatten().filter(|n| (MIN..=MAX).contains(n)).ok_or_else(|| {
         let (min, max) = (f64::from(MIN) / 1000.0, f64::from(MAX) / 1000.0);
-        format!("a number from {min} to {max} with up to three decimals, such as {}", if MAX <= 1000 { 0.75 } else { 1.5 })
+        format!(
+            "a number from {min} to {max} with up to three decimals, such as {}",
+            if MAX <= 1000 { 0.75 } else { 1.5 }
+        )
     })
 }
 
@@ -96,6 +109,11 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
 pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
     let fits = text.starts_with('/') && text.split('/').all(|c| c != "..") && !text.contains(['\0', ',']);
     if fits { Ok(text.into()) } else { Err("one absolute directory without `..`, such as /var/tmp".into()) }
+}
+
+/// A file; relative to where the program runs.
+pub(super) fn file(text: &str) -> Result<PathBuf, String> {
+    line(text).map(PathBuf::from).map_err(|_| "the path of a file, such as /etc/hearth/fairscheduler.xml".into())
 }
 
 fn a_size(least: &str, unit: Unit) -> String {
@@ -191,5 +209,13 @@ pub(super) fn range_sort(text: &str) -> Result<RangeSort, String> {
         "always" => Ok(RangeSort::Always),
         "never" => Ok(RangeSort::Never),
         _ => Err("auto, always or never, such as auto".into()),
+    }
+}
+
+pub(super) fn scheduling_mode(text: &str) -> Result<SchedulingMode, String> {
+    match text {
+        "FIFO" => Ok(SchedulingMode::Fifo),
+        "FAIR" => Ok(SchedulingMode::Fair),
+        _ => Err("FIFO or FAIR, such as FAIR".into()),
     }
 }

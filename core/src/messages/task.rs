@@ -106,6 +106,8 @@ pub struct TaskLaunch {
     pub inputs: Vec<TaskInput>,
     /// What becomes of its rows.
     pub target: TaskTarget,
+    /// Memory was too little for it before: it takes operators that spill, where there are such.
+    pub thrifty: bool,
 }
 
 /// A shuffle that a task reads.

@@ -323,6 +323,7 @@ pub(super) fn task_downs() -> Vec<TaskDown> {
             TaskInput { shuffle: ShuffleId(9), epoch: u64::MAX },
         ],
         target,
+        thrifty: true,
     };
     let to_shuffle = TaskTarget::Shuffle { shuffle: ShuffleId(8), partitions: 200 };
     let mut samples = vec![

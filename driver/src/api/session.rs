@@ -242,22 +242,27 @@ impl Session {
         Ok(Planned::Local(Vec::new(), Arc::new(Schema::empty())))
     }
 
+    /// The pool that statements take slots from now.
+    fn pool(&self) -> String {
+        self.planning.read().unwrap_or_else(PoisonError::into_inner).variables.pool()
+    }
+
     async fn submit(&self, planned: Planned) -> Result<QueryRun, QueryError> {
         match planned {
             Planned::Local(batches, schema) => Ok(QueryRun::local(batches, schema, self.max_result_size)),
             Planned::Analyze { graph, texts, verbose } => {
                 let analysis = Analysis::new(texts, verbose);
-                let job = self.driver.submit(graph).await?;
+                let job = self.driver.submit_to(self.pool(), graph).await?;
                 Ok(QueryRun::analyzed(job, self.reader.clone(), analysis))
             }
             Planned::Query { graph, schema, explain } => {
-                let job = self.driver.submit(graph).await?;
+                let job = self.driver.submit_to(self.pool(), graph).await?;
                 Ok(QueryRun::job(job, self.reader.clone(), schema, explain, self.max_result_size))
             }
             Planned::Write { graph, schema, explain, write } => {
                 // Its folder is there before the first task looks for it.
                 let begun = write.begin().await?;
-                let job = match self.driver.submit(graph).await {
+                let job = match self.driver.submit_to(self.pool(), graph).await {
                     Ok(job) => job,
                     Err(error) => {
                         begun.undo(Vec::new()).await;

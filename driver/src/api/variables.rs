@@ -65,6 +65,11 @@ impl Variables {
         }
     }
 
+    /// The pool that statements take slots from.
+    pub(super) fn pool(&self) -> String {
+        self.now.get(&keys::SCHEDULER_POOL)
+    }
+
     /// Goes on with a changed configuration.
     pub(super) fn take(&mut self, conf: Conf) {
         self.now = conf;

@@ -100,6 +100,22 @@ pub enum JobFailure {
         /// What its reader said last.
         reason: String,
     },
+    /// A task may run nowhere.
+    #[error(
+        "task {partition} of stage {stage} ({name}) could run nowhere for {seconds} s (spark.scheduler.excludeOnFailure.unschedulableTaskSetTimeout): {exclusions}; see why it failed there, or set spark.excludeOnFailure.enabled=false"
+    )]
+    Unschedulable {
+        /// Its stage.
+        stage: StageId,
+        /// The stage's name.
+        name: String,
+        /// Which partition it computes.
+        partition: u32,
+        /// How long it waited.
+        seconds: u64,
+        /// Who may not run it, and why.
+        exclusions: String,
+    },
     /// A task takes more slots than any executor has.
     #[error(
         "a task of stage {stage} ({name}) takes {slots} slots of one executor, and the largest executor has {largest}; give executors more cores (spark.executor.cores), or set hearth.sql.fuse=never"

@@ -7,7 +7,7 @@ use hearth_core::{
 };
 
 impl Driver {
-    pub(super) fn job_submitted(&mut self, job: JobId, graph: StageGraph, fx: &mut Vec<Effect>) {
+    pub(super) fn job_submitted(&mut self, job: JobId, graph: StageGraph, pool: String, fx: &mut Vec<Effect>) {
         if self.dag.knows(job) {
             let text = format!("job {job} was submitted twice; the second one is ignored");
             fx.push(Effect::Log { level: Level::Error, text });
@@ -17,7 +17,7 @@ impl Driver {
             fx.push(Effect::Job { job, news: JobNews::Over(Err(failure)) });
             return;
         }
-        self.dag.submit(job, graph);
+        self.dag.submit(job, graph, pool);
         if let Some(reason) = self.waiting.clone().filter(|_| !self.executors.has_connected()) {
             fx.push(Effect::Job { job, news: JobNews::Waiting { reason } });
         }

@@ -38,7 +38,7 @@ mod tests;
 
 pub use failure::JobFailure;
 pub use metrics::{FailureCounts, Spread, StageMetrics};
-pub use options::{DriverOptions, INLINE_LIMIT, Speculation};
+pub use options::{DEFAULT_POOL, DriverOptions, Exclusion, INLINE_LIMIT, Pool, Pools, Speculation};
 
 use dag::DagScheduler;
 use executors::Executors;
@@ -62,6 +62,8 @@ pub enum Event {
         job: JobId,
         /// Its stages.
         graph: StageGraph,
+        /// The pool that it takes slots from.
+        pool: String,
     },
     /// Nobody wants it any more.
     JobCancelled {
@@ -315,7 +317,8 @@ impl Driver {
 
     /// Carries the DagScheduler's orders over to the TaskScheduler.
     fn drain(&mut self, now: Now, fx: &mut Vec<Effect>) {
-        fx.extend(self.dag.take_warnings().into_iter().map(|text| Effect::Log { level: Level::Warn, text }));
+        let warnings = self.dag.take_warnings().into_iter().chain(self.tasks.take_warnings());
+        fx.extend(warnings.map(|text| Effect::Log { level: Level::Warn, text }));
         while let Some(order) = self.dag.next_order() {
             self.tasks.obey(now, order, &self.executors, fx);
         }
@@ -343,6 +346,8 @@ impl Driver {
             }
         }
         self.tasks.watch(now);
+        self.tasks.find_stuck(now, &self.executors);
+        self.drain(now, fx);
         self.watch_for_stranding(now);
     }
 
@@ -368,7 +373,7 @@ impl Machine for Driver {
             return refuse_after_the_end(event, fx);
         }
         match event {
-            Event::JobSubmitted { job, graph } => self.job_submitted(job, graph, fx),
+            Event::JobSubmitted { job, graph, pool } => self.job_submitted(job, graph, pool, fx),
             Event::JobCancelled { job, reason } => self.dag.close(job, Err(JobFailure::Cancelled(reason))),
             Event::ResultTaken { job, partition } => self.dag.taken(job, partition),
             Event::ResultLost { job, partition, task, reason } => {
@@ -430,6 +435,9 @@ impl Machine for Driver {
         self.end_if(failure, fx);
         self.executors_tick(now, fx);
         self.tasks.find_slow(now, &self.executors, fx);
+        for (job, failure) in self.tasks.given_up(now, &self.executors) {
+            self.dag.close(job, Err(failure));
+        }
         if self.stranded_at.is_some_and(|at| at <= now) {
             self.fail_stranded();
         }
@@ -444,8 +452,10 @@ impl Machine for Driver {
         assert!(self.over.is_none() || !self.dag.has_open_jobs(), "a job is open in an application that is over");
         let slots = self.executors.free_slots().iter().any(|free| free.slots > 0);
         for job in self.dag.open_jobs() {
-            let moves =
-                self.tasks.runs(job) || self.dag.is_held(job) || self.tasks.waits_for_others(job, &self.executors);
+            let moves = self.tasks.runs(job)
+                || self.dag.is_held(job)
+                || self.tasks.is_stuck(job)
+                || self.tasks.waits_for_others(job, &self.executors);
             assert!(moves || !slots, "job {job} is open, there are free slots, and nothing of it will ever happen");
         }
         for job in self.dag.closing() {

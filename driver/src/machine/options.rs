@@ -1,6 +1,9 @@
 //! What the driver's machine is told before it starts.
 
-use hearth_core::messages::{VERSION, application::ApplicationSpec};
+use hearth_core::{
+    conf::SchedulingMode,
+    messages::{VERSION, application::ApplicationSpec},
+};
 use std::{collections::BTreeMap, time::Duration};
 
 /// Figures and names; `Default` holds the figures of the specification.
@@ -14,6 +17,10 @@ pub struct DriverOptions {
     pub task_max_failures: u32,
     /// Whether slow tasks get a copy, and when.
     pub speculation: Option<Speculation>,
+    /// Whether places where tasks failed are left out, and when.
+    pub exclusion: Option<Exclusion>,
+    /// How jobs share slots.
+    pub pools: Pools,
     /// Attempts of one stage that may fail to fetch in a row (`spark.stage.maxConsecutiveAttempts`).
     pub stage_max_attempts: u32,
     /// How long after a failed fetch its stages are submitted again, so that a burst becomes one resubmission.
@@ -43,6 +50,65 @@ pub struct DriverOptions {
     /// Jobs that may be open at once: each is a query that somebody waits for.
     pub max_jobs: usize,
 }
+
+/// Whom tasks that failed leave out (`spark.excludeOnFailure`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exclusion {
+    /// How long the application leaves somebody out (`.timeout`).
+    pub timeout: Duration,
+    /// Failures of a task on an executor (`.task.maxTaskAttemptsPerExecutor`).
+    pub task_per_executor: u32,
+    /// Failures of a task on a worker (`.task.maxTaskAttemptsPerNode`).
+    pub task_per_node: u32,
+    /// Tasks of a stage that failed on an executor (`.stage.maxFailedTasksPerExecutor`).
+    pub stage_per_executor: u32,
+    /// Executors of a worker that a stage leaves out (`.stage.maxFailedExecutorsPerNode`).
+    pub stage_per_node: u32,
+    /// Tasks of stages that succeeded which failed on an executor (`.application.maxFailedTasksPerExecutor`).
+    pub application_per_executor: u32,
+    /// Executors of a worker that the application leaves out (`.application.maxFailedExecutorsPerNode`).
+    pub application_per_node: u32,
+    /// How long a task waits that may run nowhere (`spark.scheduler.excludeOnFailure.unschedulableTaskSetTimeout`).
+    pub unschedulable_timeout: Duration,
+}
+
+impl Default for Exclusion {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(3600),
+            task_per_executor: 1,
+            task_per_node: 2,
+            stage_per_executor: 2,
+            stage_per_node: 2,
+            application_per_executor: 2,
+            application_per_node: 2,
+            unschedulable_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Jobs that share slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Who of its jobs is served first.
+    pub mode: SchedulingMode,
+    /// Its share, against those of other pools.
+    pub weight: u32,
+    /// Slots that it gets before shares count.
+    pub min_share: u32,
+}
+
+/// All pools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pools {
+    /// Whether there are pools at all: in mode FIFO all jobs are in one line.
+    pub mode: SchedulingMode,
+    /// Those that are set up; others have weight 1 and no minimum.
+    pub named: BTreeMap<String, Pool>,
+}
+
+/// The pool of jobs that name none.
+pub const DEFAULT_POOL: &str = "default";
 
 /// Copies of tasks that run much longer than the others (`spark.speculation`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +154,8 @@ impl Default for DriverOptions {
             master: None,
             task_max_failures: 4,
             speculation: None,
+            exclusion: None,
+            pools: Pools::default(),
             stage_max_attempts: 4,
             resubmit_delay: Duration::from_millis(200),
             network_timeout: Duration::from_secs(120),

@@ -53,8 +53,9 @@ impl Driver {
     }
 
     pub(super) fn place(&self, executor: ExecutorId) -> Place {
-        let host = self.executors.get(executor).map(|e| e.host.clone()).unwrap_or_default();
-        Place { executor, host }
+        let known = self.executors.get(executor);
+        let host = known.map(|e| e.host.clone()).unwrap_or_default();
+        Place { executor, host, worker: known.map(|e| e.worker.clone()) }
     }
 
     /// Carries the TaskScheduler's verdict over to the DagScheduler.

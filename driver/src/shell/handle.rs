@@ -1,7 +1,7 @@
 //! A running driver.
 
 use super::{Error, JobHandle, ShellOptions, grpc, links::Links, perform::Performer, uplink::Uplink};
-use crate::machine::{Driver, Event};
+use crate::machine::{DEFAULT_POOL, Driver, Event};
 use hearth_core::{
     ApplicationId, ApplicationState, Payload, PayloadHash, Refusal, ShuffleId, StageGraph,
     client::DriverClient,
@@ -122,8 +122,13 @@ impl DriverHandle {
         self.0.links.accept(link)
     }
 
-    /// Submits a job.
+    /// Submits a job of no pool.
     pub async fn submit(&self, graph: StageGraph) -> Result<JobHandle, Error> {
+        self.submit_to(DEFAULT_POOL.to_owned(), graph).await
+    }
+
+    /// Submits a job that takes its slots from this pool.
+    pub async fn submit_to(&self, pool: String, graph: StageGraph) -> Result<JobHandle, Error> {
         let links = &self.0.links;
         let mut handle = None;
         let job = links.new_job(|job| {
@@ -132,7 +137,7 @@ impl DriverHandle {
             sink
         })?;
         let handle = handle.ok_or(Error::Stopped)?;
-        if links.post(Event::JobSubmitted { job, graph }).await { Ok(handle) } else { Err(Error::Stopped) }
+        if links.post(Event::JobSubmitted { job, graph, pool }).await { Ok(handle) } else { Err(Error::Stopped) }
     }
 
     /// Ends the application: open jobs are cancelled, executors told to exit, the master told goodbye. Waits until that is

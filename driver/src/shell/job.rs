@@ -127,7 +127,15 @@ impl JobHandle {
         let (results, from_sink) = mpsc::unbounded_channel();
         let (stages, stages_seen) = watch::channel(Vec::new());
         let (waiting, waiting_seen) = watch::channel(None);
-        let handle = Self { job, partitions, determinism, links, results: from_sink, stages: stages_seen, waiting: waiting_seen };
+        let handle = Self {
+            job,
+            partitions,
+            determinism,
+            links,
+            results: from_sink,
+            stages: stages_seen,
+            waiting: waiting_seen,
+        };
         (handle, JobSink { results, stages, waiting })
     }
 

@@ -20,6 +20,7 @@ mod job;
 mod links;
 mod options;
 mod perform;
+mod pools;
 #[cfg(test)]
 pub(crate) mod tests;
 mod uplink;

@@ -52,13 +52,13 @@ impl ShellOptions {
         spec.max_executors = conf.get(&keys::EXECUTOR_INSTANCES);
         // Whoever starts executors needs no credentials; tasks that do have them in their payload.
         spec.conf = conf.public_pairs();
-        Self {
+        Ok(Self {
             driver,
             host: conf.get(&keys::DRIVER_HOST),
             bind: conf.get(&keys::DRIVER_BIND_ADDRESS),
             port: Some(conf.get(&keys::DRIVER_PORT)),
             dial: None,
-        }
+        })
     }
 }
 

@@ -64,7 +64,7 @@ impl Cluster {
                 let job = JobId(driver.submitted);
                 let (came, rows) = (BTreeMap::new(), Vec::new());
                 driver.job = Some(Job { id: job, came, rows, reading: false, tries: 0, ended: None });
-                self.driver_event(id, driver::Event::JobSubmitted { job, graph });
+                self.driver_event(id, driver::Event::JobSubmitted { job, graph, pool: driver::DEFAULT_POOL.into() });
             }
             None => {
                 let state = ApplicationState::Finished;

@@ -91,6 +91,7 @@ impl From<TaskLaunch> for v1::TaskLaunch {
                 .map(|input| task_launch::Input { shuffle: input.shuffle.0, epoch: input.epoch })
                 .collect(),
             target: Some(target),
+            thrifty: launch.thrifty,
         }
     }
 }
@@ -118,6 +119,7 @@ impl TryFrom<v1::TaskLaunch> for TaskLaunch {
                 },
                 task_launch::Target::Result(_) => TaskTarget::Result,
             },
+            thrifty: launch.thrifty,
         })
     }
 }

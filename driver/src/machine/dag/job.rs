@@ -20,6 +20,7 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) id: JobId,
+    pub(crate) pool: String,
     /// In the graph's order: parents before children, the result stage last.
     pub(crate) stages: Vec<StageId>,
     pub(crate) phase: Phase,
@@ -41,9 +42,10 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(id: JobId, stages: Vec<StageId>, partitions: u32) -> Self {
+    pub(crate) fn new(id: JobId, stages: Vec<StageId>, partitions: u32, pool: String) -> Self {
         Self {
             id,
+            pool,
             stages,
             phase: Phase::Open,
             released: false,

@@ -93,7 +93,7 @@ pub(super) struct DagScheduler {
 
 impl DagScheduler {
     /// Makes a job of a valid graph.
-    pub(super) fn submit(&mut self, id: JobId, graph: StageGraph) {
+    pub(super) fn submit(&mut self, id: JobId, graph: StageGraph, pool: String) {
         let partitions = graph.stages[graph.result()].tasks;
         let result = graph.result();
         let mut made: Vec<(StageId, Option<ShuffleId>)> = Vec::with_capacity(graph.stages.len());
@@ -139,7 +139,7 @@ impl DagScheduler {
             made.push((stage, made_stage.shuffle()));
             self.stages.insert(stage, made_stage);
         }
-        self.jobs.insert(id, Job::new(id, made.into_iter().map(|(stage, _)| stage).collect(), partitions));
+        self.jobs.insert(id, Job::new(id, made.into_iter().map(|(stage, _)| stage).collect(), partitions, pool));
         self.dirty.insert(id);
     }
 
@@ -188,6 +188,7 @@ impl DagScheduler {
             target: stage.target,
             payload: stage.payload,
             slots: stage.slots,
+            pool: self.jobs[&stage.job].pool.clone(),
             partitions: missing,
         }));
     }

@@ -6,7 +6,10 @@
 //! Invariants: an attempt runs on exactly one executor that is not lost; each partition of a set is pending, running or
 //! gone; a set without pending and running tasks does not exist; a killed task has a deadline until its end arrives.
 
+mod exclusion;
+mod launch;
 mod offers;
+mod pools;
 mod speculation;
 mod task_set;
 
@@ -17,11 +20,12 @@ use super::{
     dag::{DagScheduler, FetchFailure, Order},
     executors::Executors,
     failure::JobFailure,
-    options::DriverOptions,
+    options::{DriverOptions, Pools},
 };
+use exclusion::Exclusions;
 use hearth_core::{
-    ExecutorId, JobId, Level, Mutant, Now, StageId, TaskId,
-    messages::task::{TaskDown, TaskFailure, TaskLaunch, TaskMetrics, TaskOutput},
+    ExecutorId, JobId, Level, Mutant, Now, StageId, TaskId, WorkerId,
+    messages::task::{TaskDown, TaskFailure, TaskMetrics, TaskOutput},
 };
 use offers::Offers;
 use speculation::Watch;
@@ -35,9 +39,6 @@ use task_set::{Life, TaskSet};
 /// many as the master lets fail in a row before it ends an application.
 const MAX_LOSSES: u32 = 10;
 
-/// Launches, by executor.
-type Batches = BTreeMap<ExecutorId, Vec<TaskLaunch>>;
-
 /// Where an attempt runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RunningTask {
@@ -47,6 +48,8 @@ pub(super) struct RunningTask {
     launched: Now,
     /// Whether the executor said that it started.
     started: bool,
+    /// Whether it was told to save memory.
+    thrifty: bool,
     /// The tracker's epoch when it was launched: its inputs were complete as of then.
     pub(super) epoch: u64,
     /// When it costs its executor, once it was told to end.
@@ -97,6 +100,8 @@ pub(super) struct Suspect {
 pub(super) struct Place {
     pub(super) executor: ExecutorId,
     pub(super) host: String,
+    /// Nobody's once it is gone.
+    pub(super) worker: Option<WorkerId>,
 }
 
 /// The tasks' side of the driver.
@@ -112,6 +117,11 @@ pub(super) struct TaskScheduler {
     reap_timeout: Duration,
     /// For slow tasks, when they get copies.
     watch: Option<Watch>,
+    /// Who gets no more tasks of the application, when failures may lead to that.
+    exclusions: Option<Exclusions>,
+    pools: Pools,
+    /// For the log.
+    warnings: Vec<String>,
 }
 
 impl TaskScheduler {
@@ -125,6 +135,9 @@ impl TaskScheduler {
             max_failures: options.task_max_failures.max(1),
             reap_timeout: options.reap_timeout,
             watch: options.speculation.map(|options| Watch { options, next: None }),
+            exclusions: options.exclusion.map(Exclusions::new),
+            pools: options.pools.clone(),
+            warnings: Vec::new(),
         }
     }
 
@@ -176,137 +189,6 @@ impl TaskScheduler {
         self.reap.insert((at, id));
         self.sets.get_mut(&task.set).expect("a running task has a set").stray(task.partition, id);
         executors.tell(task.executor, TaskDown::Kill { task: id, reason: reason.to_owned() }, fx);
-    }
-
-    /// Gives free slots to pending tasks, and what is left of them to copies of slow ones: one batch of launches an executor.
-    pub(super) fn launch(
-        &mut self,
-        now: Now,
-        dag: &mut DagScheduler,
-        executors: &mut Executors,
-        buffer: u64,
-        fx: &mut Vec<Effect>,
-    ) {
-        if self.sets.values().all(|set| set.pending.is_empty() && set.slow.is_empty()) {
-            return;
-        }
-        let mut offers = Offers::new(executors.free_slots(), self.last);
-        let mut batches = Batches::new();
-        for key in self.sets.keys().copied().collect::<Vec<_>>() {
-            if offers.is_empty() {
-                break;
-            }
-            while let Some(partition) = self.next(key, dag, buffer) {
-                let slots = self.sets[&key].slots;
-                let Some(executor) = offers.take(slots, |_| true) else {
-                    // Whoever comes after must not take what this one waits for.
-                    offers.reserve(slots);
-                    break;
-                };
-                self.start(now, key, partition, executor, dag, executors, &mut batches);
-            }
-        }
-        for (key, partition) in self.slow() {
-            let set = &self.sets[&key];
-            let original = executors.worker_of(self.running[&set.running[&partition]].executor);
-            let room = dag.gate(key, set.running_count(), buffer).room > 0;
-            // What makes a task slow is its machine, more often than its rows.
-            let elsewhere = |executor| executors.worker_of(executor) != original;
-            if let Some(executor) = room.then(|| offers.take(set.slots, elsewhere)).flatten() {
-                self.start(now, key, partition, executor, dag, executors, &mut batches);
-            }
-        }
-        for (executor, batch) in batches {
-            executors.tell(executor, TaskDown::Launch(batch), fx);
-        }
-    }
-
-    /// The partition of a set to start next.
-    fn next(&self, key: SetKey, dag: &DagScheduler, buffer: u64) -> Option<u32> {
-        let set = &self.sets[&key];
-        if set.pending.is_empty() {
-            return None;
-        }
-        set.next(dag.gate(key, set.running_count(), buffer))
-    }
-
-    /// Puts an attempt at a partition onto an executor that has the slots for it.
-    #[expect(clippy::too_many_arguments, reason = "what a launch is made of")]
-    fn start(
-        &mut self,
-        now: Now,
-        key: SetKey,
-        partition: u32,
-        executor: ExecutorId,
-        dag: &mut DagScheduler,
-        executors: &mut Executors,
-        batches: &mut Batches,
-    ) {
-        let task = TaskId(self.next_task);
-        self.next_task += 1;
-        self.last = Some(executor);
-        let set = self.sets.get_mut(&key).expect("the caller has it");
-        let attempt = set.launched(partition, task);
-        let epoch = dag.outputs.epoch();
-        let launched = now;
-        let running = RunningTask { set: key, partition, executor, launched, started: false, epoch, reap_at: None };
-        self.running.insert(task, running);
-        executors.assign(executor, task, set.slots);
-        dag.task_launched(key.stage);
-        batches.entry(executor).or_default().push(TaskLaunch {
-            task,
-            job: key.job,
-            stage: key.stage,
-            stage_attempt: key.attempt,
-            partition,
-            slots: set.slots,
-            attempt,
-            payload: set.payload,
-            inputs: dag.inputs(key.stage),
-            target: set.target,
-        });
-    }
-
-    /// Partitions that wait for a slot for a copy.
-    fn slow(&self) -> Vec<(SetKey, u32)> {
-        self.sets.iter().flat_map(|(key, set)| set.slow.iter().map(|partition| (*key, *partition))).collect()
-    }
-
-    /// Looks for slow tasks when it is time to.
-    pub(super) fn find_slow(&mut self, now: Now, executors: &Executors, fx: &mut Vec<Effect>) {
-        let Some(watch) = self.watch.as_mut().filter(|watch| watch.next.is_some_and(|at| at <= now)) else { return };
-        watch.next = None;
-        for (key, set) in &mut self.sets {
-            let Some(patience) = set.patience(&watch.options) else { continue };
-            for (partition, task) in &set.running {
-                let (known, task) = (set.copies.contains_key(partition), &self.running[task]);
-                let took = now.since(task.launched);
-                if known || took <= patience || !set.slow.insert(*partition) {
-                    continue;
-                }
-                let host = executors.get(task.executor).map(|e| e.host.as_str()).unwrap_or_default();
-                let text = format!(
-                    "task {partition} of stage {} ({}) has run for {:.1} s on executor {} at {host}, where others took {:.1} s: \
-                     it gets a copy elsewhere (spark.speculation)",
-                    key.stage,
-                    set.name,
-                    took.as_secs_f64(),
-                    task.executor,
-                    set.runtimes.median().as_secs_f64()
-                );
-                fx.push(Effect::Log { level: Level::Info, text });
-            }
-        }
-    }
-
-    /// Slow tasks are looked for as long as there may be any.
-    pub(super) fn watch(&mut self, now: Now) {
-        let Some(watch) = &mut self.watch else { return };
-        if !self.sets.values().any(|set| set.is_watched(&watch.options)) {
-            watch.next = None;
-        } else if watch.next.is_none() {
-            watch.next = Some(now.after(watch.options.interval));
-        }
     }
 
     /// The jobs that can never end: their tasks take more slots than any executor has, here or on its way. That a larger
@@ -361,6 +243,7 @@ impl TaskScheduler {
             set.runtimes.add(now.since(launched));
         }
         let twin = set.running.contains_key(&partition);
+        self.learn_from(now, key);
         self.prune(key);
         let succeeded = Verdict::Succeeded { set: key, partition, task: id, output, metrics, twin };
         (key.stage, if condemned { Verdict::None } else { succeeded })
@@ -405,8 +288,27 @@ impl TaskScheduler {
                 let server_lost = location.executor.is_some_and(is_lost);
                 Verdict::FetchFailed(FetchFailure { set: task.set, failure, server_lost })
             }
-            failure => self.blame(task.set, task.partition, failure, place),
+            TaskFailure::OutOfMemory(message) if !task.thrifty => {
+                self.starved(task.set, task.partition, &message, place)
+            }
+            failure => {
+                self.failed_at(task.set, task.partition, place);
+                self.blame(task.set, task.partition, failure, place)
+            }
         }
+    }
+
+    /// A partition of a live set wants more memory than there is. That says nothing of another attempt, which takes operators
+    /// that spill; there is no second of this kind.
+    fn starved(&mut self, key: SetKey, partition: u32, message: &str, place: &Place) -> Verdict {
+        let Some(set) = self.live(key) else { return Verdict::None };
+        set.starved(partition);
+        let text = format!(
+            "task {partition} of stage {} ({}) ran out of memory on executor {} at {}, and runs again with operators that \
+             spill: {message}",
+            key.stage, set.name, place.executor, place.host
+        );
+        Verdict::Again { level: Level::Warn, text }
     }
 
     /// Counts a failure against a partition of a live set.
@@ -480,7 +382,7 @@ impl TaskScheduler {
 
     pub(super) fn deadline(&self) -> Option<Now> {
         let watched = self.watch.as_ref().and_then(|watch| watch.next);
-        self.reap.first().map(|(at, _)| *at).into_iter().chain(watched).min()
+        self.reap.first().map(|(at, _)| *at).into_iter().chain(watched).chain(self.exclusion_deadline()).min()
     }
 
     /// How many tasks of a stage run, in all its attempts.
@@ -492,6 +394,11 @@ impl TaskScheduler {
             .map(|(_, set)| set.running_count() + set.strays.len())
             .sum();
         u32::try_from(running).unwrap_or(u32::MAX)
+    }
+
+    /// What the log should say of what happened since this was asked last.
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// Whether a task of this job runs.
@@ -524,7 +431,6 @@ impl TaskScheduler {
 
     /// Panics when the state contradicts itself.
     pub(super) fn check(&self, dag: &DagScheduler, executors: &Executors, buffer: u64) {
-        let mut offers = Offers::new(executors.free_slots(), self.last);
         let mut running = 0;
         let mut live = BTreeSet::new();
         for (key, set) in &self.sets {
@@ -545,15 +451,8 @@ impl TaskScheduler {
                 assert_eq!((task.set, task.partition), (*key, *partition), "{id:?} is somebody else");
                 assert!(executors.runs(task.executor, *id), "{id:?} runs on an executor that does not know it");
             }
-            if set.next(dag.gate(*key, set.running_count(), buffer)).is_some() {
-                assert_eq!(
-                    offers.take(set.slots, |_| true),
-                    None,
-                    "{key:?} could start a task, and there are free slots"
-                );
-                offers.reserve(set.slots);
-            }
         }
+        self.check_offers(dag, executors, buffer);
         if let Some(watch) = &self.watch {
             let watched = self.sets.values().any(|set| set.is_watched(&watch.options));
             assert_eq!(watch.next.is_some(), watched, "nobody looks for slow tasks, or in vain");
@@ -562,5 +461,29 @@ impl TaskScheduler {
         assert_eq!(executors.running_count(), self.running.len(), "an executor runs what nobody launched");
         let killed = self.running.iter().filter_map(|(id, task)| Some((task.reap_at?, *id)));
         assert!(self.reap.iter().copied().eq(killed.collect::<BTreeSet<_>>()), "killed tasks and timers differ");
+    }
+
+    /// Panics when a task could start, and there are free slots for it that no wider task waits for.
+    fn check_offers(&self, dag: &DagScheduler, executors: &Executors, buffer: u64) {
+        let mut offers = Offers::new(executors.free_slots(), self.last);
+        let gate = |key: &SetKey, set: &TaskSet| dag.gate(*key, set.running_count(), buffer);
+        let none = BTreeSet::new();
+        let ready = || self.sets.iter().filter(|(key, set)| set.next(gate(key, set), &none).is_some());
+        for (_, set) in ready() {
+            if !offers.fits(set.slots) {
+                offers.reserve(set.slots);
+            }
+        }
+        for (key, set) in ready() {
+            let mut skipped = BTreeSet::new();
+            while let Some(partition) = set.next(gate(key, set), &skipped) {
+                let free = offers.take(set.slots, |executor| self.may_run(*key, partition, executor, executors));
+                assert_eq!(free, None, "{key:?} could start task {partition}, and there are free slots");
+                skipped.insert(partition);
+                if !offers.fits(set.slots) {
+                    break;
+                }
+            }
+        }
     }
 }

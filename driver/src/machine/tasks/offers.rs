@@ -33,6 +33,11 @@ impl Offers {
         Some(free.executor)
     }
 
+    /// Whether somebody has so many slots free.
+    pub(crate) fn fits(&self, slots: u32) -> bool {
+        self.ring.iter().any(|free| free.slots >= slots)
+    }
+
     /// A task of so many slots fits nowhere: keeps the rest away from the executor where it will fit first. It is that with
     /// the most free slots, which nobody but tasks before this one takes away from it: so it only comes nearer.
     pub(crate) fn reserve(&mut self, slots: u32) {

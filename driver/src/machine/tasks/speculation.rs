@@ -7,9 +7,12 @@
 //!                                                                                          done; the other is told to end
 //! ```
 
-use super::task_set::{Life, TaskSet};
-use crate::machine::options::Speculation;
-use hearth_core::Now;
+use super::{
+    TaskScheduler,
+    task_set::{Life, TaskSet},
+};
+use crate::machine::{Effect, executors::Executors, options::Speculation};
+use hearth_core::{Level, Now};
 use std::{collections::BTreeMap, time::Duration};
 
 /// How long the tasks of a set took that succeeded.
@@ -50,6 +53,45 @@ impl TaskSet {
     pub(super) fn is_watched(&self, options: &Speculation) -> bool {
         let alone = |partition: &u32| !self.copies.contains_key(partition) && !self.slow.contains(partition);
         self.patience(options).is_some() && self.running.keys().any(alone)
+    }
+}
+
+impl TaskScheduler {
+    /// Looks for slow tasks when it is time to.
+    pub(in crate::machine) fn find_slow(&mut self, now: Now, executors: &Executors, fx: &mut Vec<Effect>) {
+        let Some(watch) = self.watch.as_mut().filter(|watch| watch.next.is_some_and(|at| at <= now)) else { return };
+        watch.next = None;
+        for (key, set) in &mut self.sets {
+            let Some(patience) = set.patience(&watch.options) else { continue };
+            for (partition, task) in &set.running {
+                let (known, task) = (set.copies.contains_key(partition), &self.running[task]);
+                let took = now.since(task.launched);
+                if known || took <= patience || !set.slow.insert(*partition) {
+                    continue;
+                }
+                let host = executors.get(task.executor).map(|e| e.host.as_str()).unwrap_or_default();
+                let text = format!(
+                    "task {partition} of stage {} ({}) has run for {:.1} s on executor {} at {host}, where others took {:.1} s: \
+                     it gets a copy elsewhere (spark.speculation)",
+                    key.stage,
+                    set.name,
+                    took.as_secs_f64(),
+                    task.executor,
+                    set.runtimes.median().as_secs_f64()
+                );
+                fx.push(Effect::Log { level: Level::Info, text });
+            }
+        }
+    }
+
+    /// Slow tasks are looked for as long as there may be any.
+    pub(in crate::machine) fn watch(&mut self, now: Now) {
+        let Some(watch) = &mut self.watch else { return };
+        if !self.sets.values().any(|set| set.is_watched(&watch.options)) {
+            watch.next = None;
+        } else if watch.next.is_none() {
+            watch.next = Some(now.after(watch.options.interval));
+        }
     }
 }
 

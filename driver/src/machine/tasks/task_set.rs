@@ -8,6 +8,7 @@
 //!                            its executor crashed, and it had started              counted likewise
 //!                            its executor crashed before, or somebody else ended
 //!                            it (SIGKILL, SIGTERM)                                 counted as a loss: ten
+//!                            it ran out of memory, and was not told to save        not counted, once
 //!                            its executor or worker left, was removed, went silent not counted
 //! ```
 //!
@@ -18,10 +19,10 @@
 //! A live set runs what it has. A *zombie* starts nothing; what runs may still give outputs. A *condemned* set is a zombie
 //! whose outputs are not believed.
 
-use super::{Place, Verdict, speculation::Runtimes};
+use super::{Place, Verdict, exclusion::FailedAt, speculation::Runtimes};
 use crate::machine::{dag::Gate, failure::JobFailure};
 use hearth_core::{
-    JobId, Mutant, PayloadHash, ShuffleId, StageId, TaskId,
+    JobId, Mutant, Now, PayloadHash, ShuffleId, StageId, TaskId,
     messages::task::{TaskFailure, TaskOutput, TaskTarget},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +44,8 @@ pub(crate) struct TaskSetSpec {
     pub(crate) target: TaskTarget,
     pub(crate) payload: PayloadHash,
     pub(crate) slots: u32,
+    /// The pool of its job.
+    pub(crate) pool: String,
     pub(crate) partitions: Vec<u32>,
 }
 
@@ -66,6 +69,12 @@ pub(crate) struct TaskSet {
     pub(crate) payload: PayloadHash,
     /// Slots that each task takes.
     pub(crate) slots: u32,
+    /// The pool of its job.
+    pub(crate) pool: String,
+    /// Which of its tasks failed where.
+    pub(crate) failed_at: FailedAt,
+    /// When its job ends, since a task of it may run nowhere.
+    pub(crate) stuck_until: Option<Now>,
     pub(crate) life: Life,
     pub(crate) pending: BTreeSet<u32>,
     pub(crate) running: BTreeMap<u32, TaskId>,
@@ -83,6 +92,8 @@ pub(crate) struct TaskSet {
     failures: BTreeMap<u32, u32>,
     /// Crashes of executors that had it for which it is not to blame, by partition.
     losses: BTreeMap<u32, u32>,
+    /// Partitions for which memory was too little.
+    starved: BTreeSet<u32>,
 }
 
 impl TaskSet {
@@ -93,6 +104,9 @@ impl TaskSet {
             target: spec.target,
             payload: spec.payload,
             slots: spec.slots,
+            pool: spec.pool,
+            failed_at: FailedAt::default(),
+            stuck_until: None,
             life: Life::Live,
             pending: spec.partitions.into_iter().collect(),
             running: BTreeMap::new(),
@@ -103,16 +117,19 @@ impl TaskSet {
             launches: BTreeMap::new(),
             failures: BTreeMap::new(),
             losses: BTreeMap::new(),
+            starved: BTreeSet::new(),
         }
     }
 
-    /// The partition to start next, when one may start. It stays pending until [`TaskSet::launched`].
-    pub(crate) fn next(&self, gate: Gate) -> Option<u32> {
+    /// The partition to start next, of those that are not to be skipped, when one may start. It stays pending until
+    /// [`TaskSet::launched`].
+    pub(crate) fn next(&self, gate: Gate, skipped: &BTreeSet<u32>) -> Option<u32> {
         if self.life != Life::Live {
             return None;
         }
-        let always = gate.always.filter(|partition| self.pending.contains(partition));
-        always.or_else(|| self.pending.first().copied().filter(|_| gate.room > 0))
+        let may = |partition: &u32| !skipped.contains(partition);
+        let always = gate.always.filter(|partition| self.pending.contains(partition) && may(partition));
+        always.or_else(|| self.pending.iter().copied().find(may).filter(|_| gate.room > 0))
     }
 
     /// A partition starts; gives how many attempts at it went before.
@@ -169,6 +186,7 @@ impl TaskSet {
         self.life = life;
         self.pending.clear();
         self.slow.clear();
+        self.stuck_until = None;
     }
 
     /// A partition has to run (again), unless nothing starts any more.
@@ -176,6 +194,17 @@ impl TaskSet {
         if self.life == Life::Live && !self.running.contains_key(&partition) {
             self.pending.insert(partition);
         }
+    }
+
+    /// Memory was too little for a partition.
+    pub(crate) fn starved(&mut self, partition: u32) {
+        self.starved.insert(partition);
+    }
+
+    /// Whether a partition is to save memory: it ran out, or two others did. One has more rows than the others; where there
+    /// are two, all may have too many.
+    pub(crate) fn is_thrifty(&self, partition: u32) -> bool {
+        self.starved.len() > 1 || self.starved.contains(&partition)
     }
 
     /// Counts a failure; gives the count.
@@ -209,7 +238,7 @@ impl TaskSet {
         place: &Place,
     ) -> Verdict {
         let (stage, name, failure) = (key.stage, self.name.clone(), Box::new(failure));
-        let Place { executor, host } = place.clone();
+        let Place { executor, host, .. } = place.clone();
         let failure = JobFailure::TaskFailed { stage, name, partition, attempts, executor, host, failure };
         Verdict::Abort { job: key.job, failure }
     }
@@ -222,7 +251,7 @@ impl TaskSet {
     /// The end of the job, because this partition lost so many executors.
     pub(crate) fn give_up(&self, key: SetKey, partition: u32, losses: u32, reason: String, place: &Place) -> Verdict {
         let (stage, name) = (key.stage, self.name.clone());
-        let Place { executor, host } = place.clone();
+        let Place { executor, host, .. } = place.clone();
         let failure = JobFailure::TaskLost { stage, name, partition, losses, executor, host, reason };
         Verdict::Abort { job: key.job, failure }
     }

@@ -1,9 +1,10 @@
 //! Random jobs under random faults: every job ends, and nothing is left.
 
 use super::{Cluster, stage};
-use crate::machine::{DriverOptions, Event, Speculation};
+use crate::machine::{DriverOptions, Event, Exclusion, Pools, Speculation};
 use hearth_core::{
     Determinism, ExecutorId, ExecutorState, JobId, LinkId, StageNode, TaskId,
+    conf::SchedulingMode,
     messages::{
         application::AppDown,
         task::{TaskNews, TaskTarget},
@@ -54,7 +55,14 @@ impl World {
         let mut chance = Chance(seed);
         let speculation = Speculation { quantile_thousandths: 500, ..Speculation::default() };
         let speculation = chance.one_in(2).then_some(speculation);
-        let mut c = super::master::registered(DriverOptions { speculation, ..DriverOptions::default() });
+        // Short, so that those who are left out come back.
+        let second = std::time::Duration::from_secs(1);
+        let exclusion = Exclusion { timeout: second, unschedulable_timeout: second, ..Exclusion::default() };
+        let exclusion = chance.one_in(3).then_some(exclusion);
+        let mode = if chance.one_in(2) { SchedulingMode::Fair } else { SchedulingMode::Fifo };
+        let pools = Pools { mode, ..Pools::default() };
+        let options = DriverOptions { speculation, exclusion, pools, ..DriverOptions::default() };
+        let mut c = super::master::registered(options);
         c.block_service = chance.one_in(2);
         Self {
             c,
@@ -237,7 +245,8 @@ fn live_through(seed: u64) -> BTreeMap<u32, String> {
                 let job = sizes.len() as u32 + 1;
                 let graph = w.graph();
                 sizes.insert(job, graph.last().unwrap().tasks as usize);
-                w.c.submit(job, graph);
+                let pool = if w.chance.one_in(2) { "a" } else { "b" };
+                w.c.submit_to(pool, job, graph);
             }
             1 if executors.len() < 4 => w.join(),
             2 if turn > 20 => {

@@ -4,15 +4,18 @@
 //! written down: they promise nothing.
 
 mod chaos;
+mod exclusion;
 mod failures;
 mod jobs;
 mod losses;
 mod master;
+mod memory;
 mod metrics;
+mod pools;
 mod slots;
 mod speculation;
 
-use super::{Answer, Driver, DriverOptions, Effect, Event, JobNews, StageMetrics};
+use super::{Answer, DEFAULT_POOL, Driver, DriverOptions, Effect, Event, JobNews, StageMetrics};
 use hearth_core::{
     Determinism, Edge, Exchange, ExecutorId, JobId, Level, LinkId, Now, Payload, Resources, StageGraph, StageId,
     StageNode, TaskId, machine,
@@ -90,7 +93,12 @@ impl Cluster {
     }
 
     pub(super) fn submit(&mut self, job: u32, stages: Vec<StageNode>) {
-        self.send(Event::JobSubmitted { job: JobId(job), graph: StageGraph { stages } });
+        self.submit_to(DEFAULT_POOL, job, stages);
+    }
+
+    pub(super) fn submit_to(&mut self, pool: &str, job: u32, stages: Vec<StageNode>) {
+        let (job, graph, pool) = (JobId(job), StageGraph { stages }, pool.to_owned());
+        self.send(Event::JobSubmitted { job, graph, pool });
     }
 
     /// Everything since it was taken last.
@@ -270,9 +278,10 @@ pub(super) fn stage(tasks: u32, from: &[usize]) -> StageNode {
 }
 
 fn launch_text(launch: &TaskLaunch) -> String {
-    let TaskLaunch { task, stage, stage_attempt, partition, attempt, .. } = launch;
+    let TaskLaunch { task, stage, stage_attempt, partition, attempt, thrifty, .. } = launch;
     let again = if *attempt > 0 { format!(" again {attempt}") } else { String::new() };
-    format!("#{task} s{stage}.{stage_attempt}p{partition}{again}")
+    let how = if *thrifty { " thriftily" } else { "" };
+    format!("#{task} s{stage}.{stage_attempt}p{partition}{again}{how}")
 }
 
 /// One effect as one line. Links are `x1`, jobs `j1`, tasks `#1`, stage attempts `s1.0`.

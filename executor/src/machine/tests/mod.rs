@@ -136,6 +136,7 @@ fn task(id: u64, inputs: &[(u32, u64)]) -> TaskLaunch {
         payload: payload().hash(),
         inputs: inputs.iter().map(|&(s, epoch)| TaskInput { shuffle: ShuffleId(s), epoch }).collect(),
         target: TaskTarget::Result,
+        thrifty: false,
     }
 }
 
