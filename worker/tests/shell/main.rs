@@ -46,6 +46,7 @@ impl Dial<WorkerDown, WorkerUp> for TestDial {
 fn options(dir: &Path) -> WorkerOptions {
     WorkerOptions {
         host: "127.0.0.1".into(),
+        bind: None,
         port: 0,
         resources: Resources::new(4, 4096),
         labels: Labels::from([("zone".into(), vec!["a".into()])]),
