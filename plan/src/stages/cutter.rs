@@ -340,7 +340,14 @@ pub(super) fn check_decodes(payload: &Payload, context: &TaskContext) -> Result<
 impl Close {
     /// What is known of a rerun's blocks, when that is known of its rows.
     fn determinism(&self, rows: Determinism) -> Determinism {
+        let volatile = match self {
+            Self::Partitioned(Partitioning::Hash(keys, _)) => keys.iter().any(determinism::is_volatile),
+            Self::Range { keys, .. } => keys.iter().any(|key| determinism::is_volatile(&key.expr)),
+            Self::Partitioned(_) | Self::Single | Self::Result => false,
+        };
         match self {
+            // The same rows go elsewhere.
+            _ if volatile => Determinism::Indeterminate,
             // Rows in another order are dealt to other partitions.
             Self::Partitioned(Partitioning::RoundRobinBatch(_)) if rows >= Determinism::Unordered => {
                 Determinism::Indeterminate

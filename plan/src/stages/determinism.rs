@@ -33,7 +33,7 @@ pub(super) fn of(plan: &Arc<dyn ExecutionPlan>, inputs: Determinism) -> Determin
     let mixes = (plan.is::<CoalescePartitionsExec>() || plan.is::<RepartitionExec>())
         && children.iter().any(|c| c.output_partitioning().partition_count() > 1);
     let below = if mixes { below.max(Determinism::Unordered) } else { below };
-    if is_volatile(plan) {
+    if has_volatile(plan) {
         return Determinism::Indeterminate;
     }
     if below >= Determinism::Unordered && order_decides(plan) {
@@ -62,12 +62,17 @@ fn order_decides(plan: &Arc<dyn ExecutionPlan>) -> bool {
         || plan.is::<BoundedWindowAggExec>()
 }
 
-fn is_volatile(plan: &Arc<dyn ExecutionPlan>) -> bool {
+fn has_volatile(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let mut volatile = false;
     let mut look = |expr: &Arc<dyn PhysicalExpr>| {
-        volatile |= datafusion::physical_expr_common::physical_expr::is_volatile(expr);
+        volatile |= is_volatile(expr);
         Ok(if volatile { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     };
     // An operator that does not tell its expressions may hide any.
     plan.apply_expressions(&mut look).is_err() || volatile
+}
+
+/// Whether an expression may give another value each time.
+pub(super) fn is_volatile(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    datafusion::physical_expr_common::physical_expr::is_volatile(expr)
 }

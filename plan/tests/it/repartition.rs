@@ -1,8 +1,9 @@
 //! Repartitions that were asked for.
 
-use crate::harness::{graph, local, query, refused, session, session_over, sorted, write, write_tables};
+use crate::harness::{Memory, env, graph, local, query, refused, session, session_over, sorted, write, write_tables};
 use hearth_core::{Determinism, Exchange};
-use hearth_plan::PlanError;
+use hearth_plan::{DecodedPayload, PlanError, run_task};
+use std::sync::Arc;
 
 #[tokio::test]
 async fn what_is_asked_for_is_done() {
@@ -48,6 +49,39 @@ async fn dealing_rows_without_an_order_is_indeterminate() {
     let grouped = "select customer, count(*) from orders group by customer";
     assert_eq!(level(&format!("{grouped} distribute by 5"), 1).await, Determinism::Indeterminate);
     assert_eq!(level(&format!("{grouped} distribute by customer"), 1).await, Determinism::Unordered);
+    // Who reads it makes the same of the same rows.
+    assert_eq!(level(&format!("{grouped} distribute by 5"), 2).await, Determinism::Unordered);
+}
+
+/// Which rows a task gave is told where another attempt may give others, and only there.
+#[tokio::test]
+async fn rows_that_may_differ_have_a_checksum() {
+    let dir = tempfile::tempdir().unwrap();
+    write_tables(dir.path()).await;
+    let session = session_over(dir.path(), 3).await;
+    let first = async |sql: &str| {
+        let stage = graph(&session, sql).await.0.stages.swap_remove(0);
+        let mut sums = Vec::new();
+        for _ in 0..2 {
+            let payload = DecodedPayload::decode(&stage.payload).unwrap();
+            let mut run = run_task(&payload, 0, Arc::new(Memory(vec![])), &env()).unwrap();
+            while let Some(chunk) = run.next().await {
+                chunk.unwrap();
+            }
+            sums.push(run.checksum());
+        }
+        (stage.determinism, sums)
+    };
+    let (level, sums) = first("select * from orders distribute by random()").await;
+    assert_eq!(level, Determinism::Indeterminate, "the same rows go elsewhere each time");
+    assert!(sums[0].is_some() && sums[0] != sums[1], "{sums:?}");
+    let (level, sums) = first("select sum(r) from (select random() as r from orders) distribute by 5").await;
+    assert_eq!(level, Determinism::Indeterminate);
+    assert!(sums[0].is_some() && sums[0] != sums[1], "{sums:?}");
+    assert_eq!(
+        first("select * from orders distribute by customer").await,
+        (Determinism::Determinate, vec![None, None])
+    );
 }
 
 /// A COPY is no statement of the parser's own.
