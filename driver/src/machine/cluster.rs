@@ -75,6 +75,9 @@ impl Driver {
         }
         for task in claimed {
             if !ours.contains(&task) || self.tasks.get(task).is_some_and(RunningTask::is_killed) {
+                if !ours.contains(&task) {
+                    self.executors.leaves(id, task, now.after(self.options.reap_timeout));
+                }
                 let reason = "the driver does not wait for it any more".to_owned();
                 self.executors.tell(id, TaskDown::Kill { task, reason }, fx);
             }
@@ -121,7 +124,7 @@ impl Driver {
             let seconds = self.options.network_timeout.as_secs();
             self.give_up_executor(id, format!("silent for {seconds} s (spark.network.timeout)"), fx);
         }
-        while let Some((task, id)) = self.tasks.next_unreaped(now) {
+        while let Some((task, id)) = self.tasks.next_unreaped(now).or_else(|| self.executors.next_unreaped(now)) {
             let seconds = self.options.reap_timeout.as_secs();
             let why = format!("task {task} did not end within {seconds} s of being killed (hearth.task.reapTimeout)");
             self.give_up_executor(id, why, fx);

@@ -66,11 +66,19 @@ pub(super) struct Executor {
     heard: Now,
     /// Attempts that hold its slots, with how many each holds.
     pub(super) running: BTreeMap<TaskId, u32>,
+    /// Attempts that it brought back when nobody waited for them any more, with when they cost it. Until they have ended
+    /// nobody knows how many of its slots are free.
+    leaving: BTreeMap<TaskId, Now>,
     /// Tasks that it had when it went away, and that were queued again: they may have been what ended it.
     pub(super) suspects: Vec<Suspect>,
 }
 
 impl Executor {
+    /// Slots that are known to be free.
+    fn free(&self) -> u32 {
+        if self.leaving.is_empty() { self.cores.saturating_sub(self.used()) } else { 0 }
+    }
+
     /// Slots that its tasks hold.
     pub(super) fn used(&self) -> u32 {
         self.running.values().fold(0, |sum, slots| sum.saturating_add(*slots))
@@ -105,6 +113,7 @@ impl Executors {
             granted: true,
             heard: now,
             running: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             suspects: Vec::new(),
         });
         executor.granted = true;
@@ -124,12 +133,14 @@ impl Executors {
             granted: false,
             heard: now,
             running: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             suspects: Vec::new(),
         });
         (executor.worker, executor.host, executor.cores) = (said.worker, said.host, said.cores);
         executor.blocks = Some(said.blocks);
         executor.heard = now;
         executor.suspects.clear();
+        executor.leaving.clear();
         let before = std::mem::replace(&mut executor.presence, Presence::Connected(link));
         self.links.insert(link, id);
         self.had_any = true;
@@ -160,7 +171,9 @@ impl Executors {
     pub(super) fn link_closed(&mut self, now: Now, link: LinkId, grace: Duration) -> Option<ExecutorId> {
         let id = self.links.remove(&link)?;
         let until = now.after(grace);
-        self.table.get_mut(&id).expect("a link has an executor").presence = Presence::Away(Some(until));
+        let executor = self.table.get_mut(&id).expect("a link has an executor");
+        executor.presence = Presence::Away(Some(until));
+        executor.leaving.clear(); // It names them again when it comes back.
         self.graces.insert((until, id));
         Some(id)
     }
@@ -262,12 +275,30 @@ impl Executors {
         }
     }
 
+    /// It was told to end an attempt that nobody waits for, and has until then.
+    pub(super) fn leaves(&mut self, id: ExecutorId, task: TaskId, until: Now) {
+        if let Some(executor) = self.table.get_mut(&id) {
+            executor.leaving.insert(task, until);
+        }
+    }
+
+    /// Such an attempt has ended.
+    pub(super) fn left(&mut self, id: ExecutorId, task: TaskId) {
+        if let Some(executor) = self.table.get_mut(&id) {
+            executor.leaving.remove(&task);
+        }
+    }
+
+    /// The next attempt that did not end in time, with its executor.
+    pub(super) fn next_unreaped(&self, now: Now) -> Option<(TaskId, ExecutorId)> {
+        let late = |executor: &Executor| executor.leaving.iter().find(|(_, at)| **at <= now).map(|(task, _)| *task);
+        self.table.iter().find_map(|(id, executor)| Some((late(executor)?, *id)))
+    }
+
     /// Those that listen, with what is free of them.
     pub(super) fn free_slots(&self) -> Vec<Free> {
         let connected = self.table.iter().filter(|(_, e)| matches!(e.presence, Presence::Connected(_)));
-        connected
-            .map(|(id, e)| Free { executor: *id, cores: e.cores, slots: e.cores.saturating_sub(e.used()) })
-            .collect()
+        connected.map(|(id, e)| Free { executor: *id, cores: e.cores, slots: e.free() }).collect()
     }
 
     /// The slots of the largest of all, also of those on their way; nothing when there is none.
@@ -275,9 +306,10 @@ impl Executors {
         self.table.values().map(|executor| executor.cores).max()
     }
 
-    /// Whether one of at least so many slots is on its way, or away.
+    /// Whether one of at least so many slots is on its way, or away, or about to have them free.
     pub(super) fn awaits(&self, slots: u32) -> bool {
-        self.table.values().any(|e| e.cores >= slots && !matches!(e.presence, Presence::Connected(_)))
+        let is_here = |e: &Executor| matches!(e.presence, Presence::Connected(_)) && e.leaving.is_empty();
+        self.table.values().any(|e| e.cores >= slots && !is_here(e))
     }
 
     /// Says something to an executor; nothing when it is away: it hears what it must when it comes back.
@@ -313,7 +345,8 @@ impl Executors {
     }
 
     pub(super) fn deadline(&self) -> Option<Now> {
-        self.graces.first().map(|(at, _)| *at).into_iter().chain(self.sweep_at).min()
+        let leaving = self.table.values().flat_map(|executor| executor.leaving.values().copied());
+        self.graces.first().map(|(at, _)| *at).into_iter().chain(self.sweep_at).chain(leaving).min()
     }
 
     pub(super) fn runs(&self, id: ExecutorId, task: TaskId) -> bool {
@@ -328,6 +361,8 @@ impl Executors {
         for (id, executor) in &self.table {
             assert!(!self.is_lost(*id), "{id:?} is here and lost");
             assert!(executor.used() <= executor.cores, "{id:?} runs more than it has slots");
+            let connected = matches!(executor.presence, Presence::Connected(_));
+            assert!(connected || executor.leaving.is_empty(), "{id:?} is away, and is waited for to end tasks");
             match executor.presence {
                 Presence::Connected(link) => assert_eq!(self.links.get(&link), Some(id), "{id:?} is on a strange link"),
                 Presence::Away(Some(until)) => assert!(self.graces.contains(&(until, *id)), "{id:?} waits for ever"),

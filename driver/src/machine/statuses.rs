@@ -15,6 +15,9 @@ impl Driver {
         for TaskStatus { task, news } in news {
             // Late, twice, or made up: an attempt that does not run there has no news.
             if !self.tasks.runs_on(task, executor) {
+                if news != TaskNews::Started {
+                    self.executors.left(executor, task);
+                }
                 continue;
             }
             let place = self.place(executor);

@@ -3,10 +3,10 @@
 use super::{Cluster, registration, stage};
 use crate::machine::{DriverOptions, Event};
 use hearth_core::{
-    ExecutorId, ExecutorState, LinkId,
+    ExecutorId, ExecutorState, LinkId, TaskId,
     messages::{
         application::AppDown,
-        task::{TaskNews, TaskUp},
+        task::{TaskFailure, TaskNews, TaskStatus, TaskUp},
     },
 };
 
@@ -143,11 +143,14 @@ fn an_executor_may_come_back_with_its_tasks() {
     c.expect(&[
         "x11 registered",
         "x11 kill #77: the driver does not wait for it any more",
-        "x11 launch #3 s0.0p1 again 1",
-        "j1 s0.0: 3 run, 0 of 4",
+        "j1 s0.0: 2 run, 0 of 4",
     ]);
     c.pass(10);
     c.expect(&[]);
+    // Only now is it known that its slot is free.
+    let killed = TaskNews::Failed(TaskFailure::Killed("as told".into()));
+    c.say(11, TaskUp::Statuses(vec![TaskStatus { task: TaskId(77), news: killed }]));
+    c.expect(&["x11 launch #3 s0.0p1 again 1", "j1 s0.0: 3 run, 0 of 4"]);
     c.say(11, TaskUp::Statuses(vec![]));
     c.say(1, TaskUp::Heartbeat);
     c.expect(&["x1 close"]);
@@ -172,6 +175,42 @@ fn an_executor_that_stays_away_loses_its_tasks_but_may_return() {
     c.take();
     c.release(1);
     c.driver.assert_empty();
+}
+
+/// Found by the simulation: its slots were given away while it still ended what it had brought back, and what it then had
+/// to turn down counted as failures of those tasks.
+#[test]
+fn an_executor_that_comes_back_gets_tasks_once_it_has_ended_those_that_nobody_waits_for() {
+    let mut c = with_master(&[2, 1]);
+    c.submit(1, vec![stage(4, &[])]);
+    c.take();
+    c.send(Event::ExecutorLinkClosed { link: LinkId(1) });
+    c.pass(2000);
+    c.take();
+    c.register(1, 11, 2, &[0, 2]);
+    let kill = |task| format!("x11 kill #{task}: the driver does not wait for it any more");
+    assert_eq!(c.take(), ["x11 registered".to_owned(), kill(0), kill(2)]);
+    let started = TaskStatus { task: TaskId(2), news: TaskNews::Started };
+    let over = |task| TaskStatus { task, news: TaskNews::Failed(TaskFailure::Killed("as told".into())) };
+    c.say(11, TaskUp::Statuses(vec![over(TaskId(0)), started]));
+    c.expect(&[]);
+    c.say(11, TaskUp::Statuses(vec![over(TaskId(2))]));
+    c.expect(&["x11 launch #3 s0.0p0 again 1, #4 s0.0p2 again 1", "j1 s0.0: 3 run, 0 of 4"]);
+}
+
+#[test]
+fn an_executor_that_does_not_end_what_nobody_waits_for_is_given_up() {
+    let mut c = with_master(&[1]);
+    c.submit(1, vec![stage(1, &[])]);
+    c.send(Event::ExecutorLinkClosed { link: LinkId(1) });
+    c.pass(2000);
+    c.register(1, 11, 1, &[0]);
+    c.take();
+    c.pass(29_999);
+    assert!(c.take().iter().all(|line| line.contains("Heartbeat")));
+    c.pass(1);
+    let why = "task 0 did not end within 30 s of being killed (hearth.task.reapTimeout)";
+    assert_eq!(c.take()[..2], [format!("Warn: executor 1 is given up: {why}"), "x11 close".to_owned()]);
 }
 
 #[test]
