@@ -44,7 +44,7 @@ impl TaskSet {
     pub(super) fn patience(&self, options: &Speculation) -> Option<Duration> {
         let done = self.runtimes.total;
         let all = done + (self.pending.len() + self.running.len()) as u64;
-        let enough = done > 0 && done * 1000 >= all * u64::from(options.quantile_thousandths);
+        let enough = done >= (all * u64::from(options.quantile_thousandths) / 1000).max(1);
         (self.life == Life::Live && enough)
             .then(|| (self.runtimes.median() * options.multiplier_thousandths / 1000).max(options.min_runtime))
     }

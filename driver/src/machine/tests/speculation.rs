@@ -115,6 +115,18 @@ fn too_few_are_done_to_tell() {
     assert!(c.take()[1].starts_with("x2 launch #10 s0.0p0 again 1"));
 }
 
+/// Of two tasks 90 % are one: parts of tasks do not count.
+#[test]
+fn one_of_two_is_enough_to_tell() {
+    let mut c = speculating(&[1, 1]);
+    c.submit(1, vec![stage(2, &[])]);
+    c.pass(200);
+    c.succeed(1);
+    c.take();
+    c.pass(500);
+    assert!(c.take()[1].starts_with("x2 launch #2 s0.0p0 again 1"));
+}
+
 /// Short tasks are not worth a copy.
 #[test]
 fn nothing_is_slow_that_runs_for_less_than_100_ms() {
