@@ -30,8 +30,8 @@ pub(crate) struct Job {
     pub(crate) stored: Vec<TaskId>,
     /// Of those, the ones that count and were not taken, by partition.
     untaken: BTreeMap<u32, TaskId>,
-    /// How often in a row a stored result was lost.
-    losses: u32,
+    /// How often the result of a partition was lost that is not taken. Each for itself: a disk may take many with it.
+    losses: BTreeMap<u32, u32>,
     delivered: Vec<bool>,
     done: u32,
     /// Inline bytes that were handed out and not taken, by partition.
@@ -51,7 +51,7 @@ impl Job {
             released: false,
             stored: Vec::new(),
             untaken: BTreeMap::new(),
-            losses: 0,
+            losses: BTreeMap::new(),
             delivered: vec![false; partitions as usize],
             done: 0,
             waiting: BTreeMap::new(),
@@ -87,21 +87,21 @@ impl Job {
     /// The reader took this partition; it wants the next one.
     pub(crate) fn taken(&mut self, partition: u32) {
         self.waiting_bytes -= self.waiting.remove(&partition).unwrap_or(0);
-        if self.untaken.remove(&partition).is_some() {
-            self.losses = 0;
-        }
+        self.untaken.remove(&partition);
+        self.losses.remove(&partition);
         self.wanted = self.wanted.max(partition.saturating_add(1));
     }
 
-    /// The reader cannot have the result that this attempt stored. Gives how often that happened in a row; nothing when it
-    /// is not the one that counts.
+    /// The reader cannot have the result that this attempt stored. Gives how often that happened with this partition; nothing
+    /// when it is not the one that counts.
     pub(crate) fn lose(&mut self, partition: u32, task: TaskId) -> Option<u32> {
         self.untaken.get(&partition).filter(|stored| **stored == task)?;
         self.untaken.remove(&partition);
         self.delivered[partition as usize] = false;
         self.done -= 1;
-        self.losses += 1;
-        Some(self.losses)
+        let losses = self.losses.entry(partition).or_default();
+        *losses += 1;
+        Some(*losses)
     }
 
     /// Whether its reader has something to take.
