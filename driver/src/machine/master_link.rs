@@ -79,6 +79,11 @@ impl MasterLink {
         matches!(self.state, State::Registered { .. })
     }
 
+    /// Whether a link is being opened, or the next try is: its shell says how that ends.
+    pub(super) const fn is_dialing(&self) -> bool {
+        matches!(self.state, State::Dialing)
+    }
+
     /// Whether this is the link that counts.
     pub(super) fn is_current(&self, id: LinkId) -> bool {
         self.link() == Some(id)
