@@ -25,6 +25,10 @@ pub(crate) struct Tpch {
     /// Start a master and WORKERS workers of CORES cores each, as real processes, and run there. May be repeated.
     #[arg(long = "cluster", value_name = "WORKERSxCORES")]
     pub(crate) clusters: Vec<Shape>,
+    /// Beside each --cluster, measure two more in which the executors of the first worker run for only PERCENT % of the time:
+    /// without and with spark.speculation.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=99), requires = "clusters")]
+    pub(crate) slow_worker: Option<u32>,
     /// Memory of one executor, of a worker that is started, and of each of a peer's.
     #[arg(long, value_name = "SIZE", default_value = "3g", value_parser = memory_mib)]
     pub(crate) executor_memory: u64,
@@ -63,6 +67,15 @@ pub(crate) struct Tpch {
 pub(crate) struct Shape {
     pub(crate) workers: u32,
     pub(crate) cores: u32,
+}
+
+/// A worker that is made slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slow {
+    /// Of how much of the time its executors run.
+    pub(crate) percent: u32,
+    /// Whether slow tasks get copies.
+    pub(crate) speculation: bool,
 }
 
 impl FromStr for Shape {

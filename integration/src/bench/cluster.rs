@@ -1,7 +1,8 @@
 //! A master and workers as an operator would start them, for the time of a run.
 
 use crate::{
-    args::Shape,
+    args::{Shape, Slow},
+    brake::Brake,
     failure::{Doing, Failure},
     guard, hearth_binary,
     process::Process,
@@ -19,13 +20,15 @@ pub(crate) struct Cluster {
     pub(crate) url: String,
     master: Process,
     workers: Vec<Process>,
+    /// What makes its first worker slow; goes before that.
+    brake: Option<Brake>,
     /// Ends them when this process cannot; goes last.
     guard: Process,
 }
 
 impl Cluster {
     /// Starts them in a directory.
-    pub(crate) async fn start(shape: Shape, memory_mib: u64, dir: &Path) -> Result<Self, Failure> {
+    pub(crate) async fn start(shape: Shape, slow: Option<Slow>, memory_mib: u64, dir: &Path) -> Result<Self, Failure> {
         fs::create_dir_all(dir).doing(dir.display())?;
         let hearth = hearth_binary()?;
         let start = |name: &str, args: &[&str]| {
@@ -51,7 +54,8 @@ impl Cluster {
             worker.line_after("registered", READY).await.doing(&name)?;
             workers.push(worker);
         }
-        Ok(Self { url, master, workers, guard })
+        let brake = slow.zip(workers.first()).map(|(slow, worker)| Brake::new(worker.pid(), slow.percent));
+        Ok(Self { url, master, workers, brake, guard })
     }
 
     /// The ids of its daemons.
@@ -61,6 +65,7 @@ impl Cluster {
 
     /// Ends the workers, so that they can say goodbye, then the master.
     pub(crate) async fn stop(mut self) {
+        drop(self.brake);
         for worker in self.workers {
             worker.terminate().await;
         }

@@ -1,7 +1,7 @@
 //! One engine of a run: a child process that answers queries, and what became of it.
 
 use crate::{
-    args::Shape,
+    args::{Shape, Slow},
     cluster::Cluster,
     failure::{Doing, Failure},
     memory::Peak,
@@ -26,8 +26,8 @@ pub(crate) enum Kind {
     DataFusion,
     /// Hearth on this master.
     Hearth(MasterUrl),
-    /// Hearth on a master and workers that are started for the run.
-    HearthCluster(Shape),
+    /// Hearth on a master and workers that are started for the run, of which the first may be made slow.
+    HearthCluster(Shape, Option<Slow>),
     /// Another engine, by its Python.
     Peer(Peer, PathBuf),
 }
@@ -38,19 +38,26 @@ impl Kind {
         match self {
             Self::DataFusion => "datafusion".to_owned(),
             Self::Hearth(master) => format!("hearth {master}"),
-            Self::HearthCluster(shape) => format!("hearth {}x{}", shape.workers, shape.cores),
+            Self::HearthCluster(shape, slow) => {
+                let slow = match slow {
+                    None => "",
+                    Some(Slow { speculation: false, .. }) => " slow",
+                    Some(Slow { speculation: true, .. }) => " slow+spec",
+                };
+                format!("hearth {}x{}{slow}", shape.workers, shape.cores)
+            }
             Self::Peer(peer, _) => peer.name().to_owned(),
         }
     }
 
     /// Whether it is what is measured, not what it is measured against.
     pub(crate) const fn is_hearth(&self) -> bool {
-        matches!(self, Self::Hearth(_) | Self::HearthCluster(_))
+        matches!(self, Self::Hearth(_) | Self::HearthCluster(..))
     }
 
     /// Whether it computes as Hearth does, digit by digit.
     pub(crate) const fn is_datafusion_inside(&self) -> bool {
-        matches!(self, Self::DataFusion | Self::Hearth(_) | Self::HearthCluster(_))
+        matches!(self, Self::DataFusion | Self::Hearth(_) | Self::HearthCluster(..))
     }
 }
 
@@ -86,8 +93,9 @@ impl Engine {
         let name = kind.name();
         std::fs::create_dir_all(dir).doing(dir.display())?;
         let cluster = match kind {
-            Kind::HearthCluster(shape) => {
-                Some(Cluster::start(shape, terms.executor_memory_mib, &dir.join("cluster")).await.doing(&name)?)
+            Kind::HearthCluster(shape, slow) => {
+                let cluster = Cluster::start(shape, slow, terms.executor_memory_mib, &dir.join("cluster"));
+                Some(cluster.await.doing(&name)?)
             }
             _ => None,
         };
@@ -102,7 +110,7 @@ impl Engine {
         let setup = Setup {
             engine: match &kind {
                 Kind::DataFusion => "datafusion".to_owned(),
-                Kind::Hearth(_) | Kind::HearthCluster(_) => "hearth".to_owned(),
+                Kind::Hearth(_) | Kind::HearthCluster(..) => "hearth".to_owned(),
                 Kind::Peer(peer, _) => peer.name().to_owned(),
             },
             tables: terms.tables.clone(),
@@ -176,6 +184,9 @@ fn hearth_conf(kind: &Kind, cluster: Option<&Cluster>, terms: &Terms, dir: &Path
         conf.push(("spark.executor.memory", format!("{}m", terms.executor_memory_mib)));
     } else if let Kind::Hearth(MasterUrl::LocalCluster { memory_mib, .. }) = kind {
         conf.push(("spark.executor.memory", format!("{memory_mib}m")));
+    }
+    if let Kind::HearthCluster(_, Some(Slow { speculation: true, .. })) = kind {
+        conf.push(("spark.speculation", "true".to_owned()));
     }
     let conf = conf.into_iter().map(|(key, value)| (key.to_owned(), value));
     conf.chain(terms.conf.iter().cloned()).collect()

@@ -21,6 +21,7 @@
 //! Read first: `measure.rs`.
 
 mod args;
+mod brake;
 mod cluster;
 mod data;
 mod engine;

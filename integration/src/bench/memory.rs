@@ -56,6 +56,12 @@ impl Peak {
     }
 }
 
+/// The processes of one kind below this one.
+pub(crate) fn below(root: i32, wanted: &str) -> Vec<i32> {
+    let is = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| kind(&line) == wanted);
+    tree(BTreeSet::from([root]), &parents()).into_iter().filter(is).collect()
+}
+
 /// Every process's parent.
 fn parents() -> BTreeMap<i32, i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -1,7 +1,7 @@
 //! `bench tpch`: what is to be run, and what is printed of it.
 
 use crate::{
-    args::{Shape, Tpch},
+    args::{Shape, Slow, Tpch},
     data,
     engine::{Engine, Kind, Terms},
     failure::{Doing, Failure},
@@ -161,14 +161,17 @@ fn print(args: &Tpch, report: &Report<'_>) -> Result<(), Failure> {
 /// Where Hearth runs.
 fn hearths(args: &Tpch) -> Vec<Kind> {
     let masters = args.masters.iter().cloned().map(Kind::Hearth);
-    let asked: Vec<_> = masters.chain(args.clusters.iter().copied().map(Kind::HearthCluster)).collect();
+    let slow = [false, true].map(|speculation| Some(Slow { percent: args.slow_worker?, speculation }));
+    let kinds = [None].into_iter().chain(slow.into_iter().filter(Option::is_some));
+    let clusters = args.clusters.iter().flat_map(|shape| kinds.clone().map(|slow| Kind::HearthCluster(*shape, slow)));
+    let asked: Vec<_> = masters.chain(clusters).collect();
     let local = Kind::Hearth(MasterUrl::Local { threads: Threads::Fixed(2), max_failures: None });
     match (asked.is_empty(), args.check) {
         (false, _) => asked,
         (true, false) => vec![local],
         (true, true) => {
             let own = MasterUrl::LocalCluster { workers: 2, cores: 1, memory_mib: args.executor_memory };
-            vec![local, Kind::Hearth(own), Kind::HearthCluster(Shape { workers: 2, cores: 1 })]
+            vec![local, Kind::Hearth(own), Kind::HearthCluster(Shape { workers: 2, cores: 1 }, None)]
         }
     }
 }
@@ -187,7 +190,7 @@ async fn cores(hearths: &[Kind]) -> Result<u32, Failure> {
                 let alive = view.workers.iter().filter(|worker| worker.state == WorkerState::Alive);
                 alive.map(|worker| worker.total.cores).sum()
             }
-            Kind::HearthCluster(shape) => shape.workers * shape.cores,
+            Kind::HearthCluster(shape, _) => shape.workers * shape.cores,
             Kind::DataFusion | Kind::Peer(..) => continue,
         };
         match &found {

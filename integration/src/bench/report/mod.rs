@@ -116,7 +116,7 @@ mod tests {
     fn a_wrong_row_is_not_good_whoever_gave_it() {
         let (wrong, failed) =
             (Outcome { wrong: Some("a row".into()), ..right() }, Outcome { failure: Some("no".into()), ..right() });
-        let hearth = Kind::HearthCluster(Shape { workers: 2, cores: 1 });
+        let hearth = Kind::HearthCluster(Shape { workers: 2, cores: 1 }, None);
         let peer = Kind::Peer(Peer::Duckdb, "python".into());
         for kind in [&Kind::DataFusion, &hearth, &peer] {
             assert!(is_good(&right(), kind));
