@@ -148,7 +148,11 @@ pub(crate) fn plain(mut message: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hearth_core::{ShuffleId, TaskId, messages::task::BlockLocation, messages::worker::Address};
+    use hearth_core::{
+        ShuffleId, TaskId,
+        messages::task::{BlockLocation, FetchCause},
+        messages::worker::Address,
+    };
 
     fn fetch_failed() -> TaskFailure {
         TaskFailure::FetchFailed {
@@ -161,6 +165,7 @@ mod tests {
                 address: Address { host: "127.0.0.1".into(), port: 7 },
                 directory: "/var/hearth".into(),
             },
+            cause: FetchCause::Unreachable,
             message: "connection refused".into(),
         }
     }

@@ -5,7 +5,7 @@ use hearth_core::messages::task::{BlockLocation, TaskFailure};
 
 /// A block could not be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot fetch block {id} from {}: {message}", location.address)]
+#[error("cannot fetch block {id} from {}: {kind}: {message}", location.address)]
 pub struct FetchError {
     /// Its place in the list of those wanted.
     pub index: usize,
@@ -24,7 +24,8 @@ impl From<FetchError> for TaskFailure {
     fn from(e: FetchError) -> Self {
         match e.id.output {
             OutputId::Map { shuffle, map_partition, task } => {
-                Self::FetchFailed { shuffle, map_partition, map_task: task, location: *e.location, message: e.message }
+                let FetchError { location, kind: cause, message, .. } = e;
+                Self::FetchFailed { shuffle, map_partition, map_task: task, location: *location, cause, message }
             }
             OutputId::Result { .. } | OutputId::Replica { .. } => Self::Transient(e.to_string()),
         }

@@ -33,6 +33,8 @@ mod request;
 mod tests;
 mod window;
 
+pub use hearth_core::messages::task::FetchCause as FailureKind;
+
 use hearth_core::messages::worker::Address;
 use std::time::Duration;
 
@@ -84,21 +86,6 @@ pub struct BlockWanted {
 /// One request, numbered by the planner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
-
-/// In what way a block could not be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FailureKind {
-    /// Nobody there has it (any more).
-    NotFound,
-    /// What lies on the disk is not what was committed.
-    CorruptOnDisk,
-    /// It was damaged between two processes, twice.
-    CorruptOnWire,
-    /// Its server cannot be reached, or breaks off.
-    Unreachable,
-    /// The disk could not be read.
-    Io,
-}
 
 /// Why a block, or a request, came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -144,6 +144,26 @@ pub enum TaskOutput {
     Result(ResultBlock),
 }
 
+/// In what way a block could not be had. `Display` is the diagnosis, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+pub enum FetchCause {
+    /// Nobody there has it (any more).
+    #[error("it is not there")]
+    NotFound,
+    /// What lies on the disk is not what was committed.
+    #[error("damaged on its disk")]
+    CorruptOnDisk,
+    /// It was damaged between two processes, twice.
+    #[error("damaged on the wire, twice")]
+    CorruptOnWire,
+    /// Its server cannot be reached, or breaks off.
+    #[error("out of reach")]
+    Unreachable,
+    /// The disk could not be read.
+    #[error("its disk cannot be read")]
+    Io,
+}
+
 /// Why a task attempt did not give an output.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TaskFailure {
@@ -168,7 +188,7 @@ pub enum TaskFailure {
         message: String,
     },
     /// A map output could not be read; does not count, the map runs again.
-    #[error("cannot fetch the output of map task {map_task} (partition {map_partition} of shuffle {shuffle}) from {}: {message}", location.address)]
+    #[error("cannot fetch the output of map task {map_task} (partition {map_partition} of shuffle {shuffle}) from {}: {cause}: {message}", location.address)]
     FetchFailed {
         /// Which shuffle.
         shuffle: ShuffleId,
@@ -178,6 +198,8 @@ pub enum TaskFailure {
         map_task: TaskId,
         /// From where.
         location: BlockLocation,
+        /// In what way it could not be read.
+        cause: FetchCause,
         /// What happened.
         message: String,
     },

@@ -1,7 +1,10 @@
 //! What several links share: addresses, resources, states, refusals.
 
 use super::check::{self, Malformed, bad, clip, id, required};
-use crate::{ApplicationState, ExecutorId, ExecutorState, Refusal, Resources, messages::worker::Address};
+use crate::{
+    ApplicationState, ExecutorId, ExecutorState, Refusal, Resources,
+    messages::{task::FetchCause, worker::Address},
+};
 use hearth_proto::v1;
 
 impl From<Address> for v1::Address {
@@ -55,6 +58,7 @@ macro_rules! twin {
 }
 
 twin!(application_state, ApplicationState, Waiting, Running, Finished, Failed, Killed, Unknown);
+twin!(fetch_cause, FetchCause, NotFound, CorruptOnDisk, CorruptOnWire, Unreachable, Io);
 twin!(executor_state, ExecutorState, Launching, Running, Killed, Failed, Lost, Exited, Decommissioned);
 
 /// A state in which an application is over.

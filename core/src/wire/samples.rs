@@ -6,8 +6,9 @@ use crate::{
     messages::{
         application::{AppDown, AppUp, ApplicationSpec, ExecutorGrant},
         task::{
-            BlockLocation, ExecutorRegistration, MapStatus, MapStatuses, OperatorMetrics, ResultBlock, TaskDown,
-            TaskFailure, TaskInput, TaskLaunch, TaskMetrics, TaskNews, TaskOutput, TaskStatus, TaskTarget, TaskUp,
+            BlockLocation, ExecutorRegistration, FetchCause, MapStatus, MapStatuses, OperatorMetrics, ResultBlock,
+            TaskDown, TaskFailure, TaskInput, TaskLaunch, TaskMetrics, TaskNews, TaskOutput, TaskStatus, TaskTarget,
+            TaskUp,
         },
         worker::{Address, ExecutorLaunch, LiveExecutor, WorkerDown, WorkerRegistration, WorkerUp},
     },
@@ -235,6 +236,7 @@ pub(super) fn failures() -> Vec<TaskFailure> {
                 map_partition: 999_999,
                 map_task: TaskId(77),
                 location: location(Some(2)),
+                cause: FetchCause::CorruptOnDisk,
                 message: "connection refused".into(),
             },
             TaskFailure::Killed("the job is over".into()),

@@ -244,6 +244,7 @@ impl Cluster {
                         map_partition: status.partition,
                         map_task: status.task,
                         location: status.location.clone(),
+                        cause: FetchCause::NotFound,
                         message: "gone".into(),
                     };
                     Box::new((failure, may_help))

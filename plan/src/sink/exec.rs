@@ -20,6 +20,7 @@ use datafusion::{
 };
 use datafusion_proto::protobuf::PhysicalPlanNode;
 use futures::{StreamExt, TryStreamExt, future, stream};
+use hearth_core::failpoint;
 use std::{fmt, sync::Arc};
 use url::Url;
 
@@ -134,6 +135,7 @@ impl SinkExec {
         let written = self.data_sink()?.sink().write_all(rows, &store.context(&context)).await;
         let count = written.map_err(|e| store.cause(e))?;
         let manifest = store.finish(count).map_err(travelling)?;
+        failpoint!("commit.staged", partition = place);
         Ok(manifest)
     }
 }

@@ -1,6 +1,9 @@
 //! From an executor to its driver.
 
-use super::super::check::{self, MAX_BATCH, Malformed, clip, counted, each, id, required};
+use super::super::{
+    check::{self, MAX_BATCH, Malformed, clip, counted, each, id, required},
+    common::fetch_cause,
+};
 use crate::{
     ExecutorId, ShuffleId, TaskId,
     messages::task::{ExecutorRegistration, TaskFailure, TaskNews, TaskOutput, TaskStatus, TaskUp},
@@ -117,13 +120,14 @@ impl From<TaskFailure> for v1::TaskFailure {
             TaskFailure::Disk { path, message } => {
                 wire::Failure::Disk(wire::Disk { path: clip(path), message: clip(message) })
             }
-            TaskFailure::FetchFailed { shuffle, map_partition, map_task, location, message } => {
+            TaskFailure::FetchFailed { shuffle, map_partition, map_task, location, cause, message } => {
                 wire::Failure::FetchFailed(wire::FetchFailed {
                     shuffle: shuffle.0,
                     map_partition,
                     map_task: map_task.0,
                     location: Some(location.into()),
                     message: clip(message),
+                    cause: v1::FetchCause::from(cause).into(),
                 })
             }
             TaskFailure::Killed(reason) => wire::Failure::Killed(wire::Killed { reason: clip(reason) }),
@@ -150,6 +154,7 @@ impl TryFrom<v1::TaskFailure> for TaskFailure {
                 map_partition: check::partition("TaskFailure.FetchFailed.map_partition", f.map_partition)?,
                 map_task: TaskId(f.map_task),
                 location: required("TaskFailure.FetchFailed.location", f.location)?.try_into()?,
+                cause: fetch_cause("TaskFailure.FetchFailed.cause", f.cause)?,
                 message: check::text("TaskFailure.FetchFailed.message", f.message)?,
             },
             Failure::Killed(f) => Self::Killed(check::text("TaskFailure.Killed.reason", f.reason)?),

@@ -4,7 +4,7 @@ use super::{cluster_of, stage};
 use crate::machine::Event;
 use hearth_core::{
     Determinism, ReplyId, ShuffleId, StageNode, TaskId,
-    messages::task::{TaskFailure, TaskMetrics, TaskNews, TaskOutput},
+    messages::task::{FetchCause, TaskFailure, TaskMetrics, TaskNews, TaskOutput},
 };
 
 #[test]
@@ -96,6 +96,7 @@ fn outputs_that_make_no_sense_are_failures() {
         map_partition: 0,
         map_task: TaskId(0),
         location: c.location(1),
+        cause: FetchCause::NotFound,
         message: "it reads nothing".into(),
     };
     c.news(2, TaskNews::Failed(stray));
@@ -113,7 +114,7 @@ fn a_failed_fetch_runs_only_the_missing_map_again() {
     c.take();
     c.fail_fetch(5, 2); // Tasks and partitions have the same numbers here.
     c.expect(&[
-        "Warn: stage 1: cannot fetch the output of map task 2 (partition 2 of shuffle 0) from h1:7: refused",
+        "Warn: stage 1: cannot fetch the output of map task 2 (partition 2 of shuffle 0) from h1:7: out of reach: refused",
         "j1 s0.0: 0 run, 3 of 4 over",
         "j1 s1.0: 1 run, 0 of 2 over",
     ]);
@@ -177,7 +178,7 @@ fn a_stage_that_cannot_read_its_input_four_times_in_a_row_fails() {
         lines[over],
         "j1 failed: stage 1 (1 tasks of [0]) could not read its input in 4 attempts in a row, which is the limit \
          (spark.stage.maxConsecutiveAttempts); the last time: cannot fetch the output of map task 6 (partition 0 of \
-         shuffle 0) from h1:7: refused"
+         shuffle 0) from h1:7: out of reach: refused"
     );
     assert_eq!(lines[over + 1..], ["x1 forget 2 payloads, [shuffle-0], []"]);
     c.driver.assert_empty();

@@ -23,7 +23,7 @@ use hearth_core::{
         VERSION,
         application::{AppDown, ExecutorGrant},
         task::{
-            BlockLocation, ExecutorRegistration, MapStatus, ResultBlock, TaskDown, TaskFailure, TaskLaunch,
+            BlockLocation, ExecutorRegistration, FetchCause, MapStatus, ResultBlock, TaskDown, TaskFailure, TaskLaunch,
             TaskMetrics, TaskNews, TaskOutput, TaskStatus, TaskTarget, TaskUp,
         },
         worker::Address,
@@ -199,6 +199,7 @@ impl Cluster {
             map_partition: launch.partition,
             map_task: launch.task,
             location: self.location(self.links[link].0),
+            cause: FetchCause::Unreachable,
             message: "refused".into(),
         };
         self.news(task, TaskNews::Failed(failure));

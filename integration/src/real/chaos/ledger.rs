@@ -30,6 +30,11 @@ impl Fired {
         self.get("deed") == "Note"
     }
 
+    /// Whether it was something that goes wrong. A pause is none.
+    fn is_fault(&self) -> bool {
+        !self.is_note() && !self.get("deed").starts_with("Sleep")
+    }
+
     /// Milliseconds since the epoch.
     pub fn at(&self) -> u64 {
         self.get("at").parse().expect("a firing has a time")
@@ -59,7 +64,7 @@ pub(super) fn read(dir: &Path) -> Vec<Fired> {
 
 /// Firings that were faults.
 pub(super) fn faults(all: &[Fired]) -> Vec<Fired> {
-    all.iter().filter(|fired| !fired.is_note()).cloned().collect()
+    all.iter().filter(|fired| fired.is_fault()).cloned().collect()
 }
 
 /// Attempts that started beyond the first of each partition.
@@ -75,6 +80,17 @@ pub(super) fn lost_with(all: &[Fired], pids: &BTreeSet<u32>) -> usize {
         on.map(|fired| (fired.application().to_owned(), fired.get("task").to_owned())).collect::<BTreeSet<_>>()
     };
     of("task.start").difference(&of("task.end")).count()
+}
+
+/// Attempts that had started on these processes, whether they had ended or not.
+pub(super) fn written_by(all: &[Fired], pids: &BTreeSet<u32>) -> usize {
+    notes(all, "task.start").filter(|fired| pids.contains(&fired.pid())).count()
+}
+
+/// Attempts of the stage that had most.
+pub(super) fn attempts(all: &[Fired]) -> u32 {
+    let of = notes(all, "task.start").map(|fired| fired.get("stage_attempt").parse::<u32>().expect("a number") + 1);
+    of.max().unwrap_or(0)
 }
 
 /// How often each partition of a stage was started.

@@ -6,8 +6,11 @@
 //! rows are right, or the one error clear; that nothing is left five seconds after the end. A row that is run without its fault
 //! does all else, which gives the time that it is compared with.
 
+mod disks;
 mod executors;
 mod ledger;
+mod links;
+mod services;
 mod trial;
 
 pub use ledger::Fired;
@@ -28,11 +31,38 @@ pub struct Row {
 pub const ROWS: &[Row] = &[
     Row { name: "A1", fault: "an executor is killed while it writes a map output", run: executors::killed_mid_map },
     Row { name: "A2", fault: "an executor is killed while it reads its input", run: executors::killed_mid_reduce },
+    Row {
+        name: "A3",
+        fault: "both block services are killed in the middle of an answer",
+        run: services::block_service_killed,
+    },
+    Row { name: "A4", fault: "a machine goes with its files", run: services::worker_lost },
     Row { name: "A5a", fault: "every executor dies, twice", run: executors::all_killed },
     Row { name: "A5b", fault: "every executor dies as soon as it starts", run: executors::all_killed_for_good },
+    Row { name: "A11a", fault: "the driver is killed", run: services::driver_killed },
+    Row { name: "A11b", fault: "the driver stops without a word", run: services::driver_silent },
+    Row {
+        name: "A13",
+        fault: "an executor stops in its commit, is given up, and goes on",
+        run: links::executor_stopped,
+    },
+    Row { name: "A14a", fault: "the driver hears nothing from executors", run: links::driver_deaf },
+    Row { name: "A14b", fault: "executors hear nothing from the driver", run: links::driver_mute },
+    Row { name: "A14c", fault: "driver and executors hear nothing from each other", run: links::driver_away },
+    Row { name: "A14d", fault: "executors hear nothing from another machine's blocks", run: links::peers_parted },
+    Row { name: "A15a", fault: "links to the driver break again and again", run: links::flapping },
+    Row { name: "A15b", fault: "the wire of blocks breaks, half closes and drips", run: links::lossy },
+    Row { name: "A17a", fault: "no space for map outputs, twice", run: disks::no_space },
+    Row { name: "A17b", fault: "the disk of map outputs gives errors, twice", run: disks::broken_disk },
     Row { name: "A20a", fault: "a task aborts its process", run: executors::poison_abort },
     Row { name: "A20b", fault: "a task breaks off by SIGSEGV", run: executors::poison_segv },
     Row { name: "A20c", fault: "a task overflows its stack", run: executors::poison_overflow },
+    Row { name: "A21", fault: "news and orders come twice, late, out of order", run: links::unordered_news },
+    Row { name: "A22a", fault: "a write's attempt dies with its files staged", run: disks::killed_when_staged },
+    Row { name: "A22b", fault: "a write's attempt ends, and nobody hears of it", run: disks::killed_when_answered },
+    Row { name: "A27a", fault: "a served block is damaged on its disk", run: disks::damaged_on_disk },
+    Row { name: "A27b", fault: "a block read from its file is damaged", run: disks::damaged_on_own_disk },
+    Row { name: "A27c", fault: "blocks are damaged on the wire", run: disks::damaged_on_wire },
 ];
 
 /// The rows that `names` says; all without any. A name without its letter is all of its letters.

@@ -1,7 +1,10 @@
 //! One run of a row.
 
 use super::{
-    super::{ClusterOptions, Daemon, Process, TestCluster, eventually},
+    super::{
+        ClusterOptions, Daemon, Process, TestCluster, eventually,
+        proxy::{Did, Proxy},
+    },
     ledger::{self, Fired},
 };
 use hearth_core::failpoint;
@@ -79,6 +82,11 @@ impl Trial {
         }
     }
 
+    /// Makes places slow, with the fault and without: so that there is a time in which it can happen.
+    pub(super) fn slowly(&mut self, places: &str) {
+        self.faults = format!("{};{places}", self.faults);
+    }
+
     /// How the cluster that starts next is unlike others.
     pub(super) const fn options(&mut self) -> &mut ClusterOptions {
         &mut self.options
@@ -121,7 +129,14 @@ impl Trial {
         last
     }
 
-    fn ends(&mut self, query: &mut Daemon) -> std::process::ExitStatus {
+    /// Starts another statement.
+    pub(super) fn start_sql(&mut self, cluster: &TestCluster, sql: &str, more: &[&str]) -> Daemon {
+        self.begun = Some(Instant::now());
+        cluster.start_sql("faulty", &[&["--format", "csv", "-e", sql], more].concat())
+    }
+
+    /// Waits for the end, whatever it is.
+    pub(super) fn ends(&mut self, query: &mut Daemon) -> std::process::ExitStatus {
         let status = query.wait();
         self.measured.time = self.begun.take().expect("it was started").elapsed();
         status
@@ -140,6 +155,37 @@ impl Trial {
     /// Notes proof of the fault that is none of a failpoint's.
     pub(super) const fn happened(&mut self, times: usize) {
         self.measured.fired += times;
+    }
+
+    /// Asserts that a wire did what it should, and notes it.
+    #[track_caller]
+    pub(super) fn happened_on(&mut self, wire: &Proxy, what: impl Fn(Did) -> usize) {
+        let did = wire.did();
+        assert!(!self.is_faulty || what(did) > 0, "nothing happened on the wire: {did:?}");
+        self.happened(what(did));
+    }
+
+    /// Counts what ran again.
+    pub(super) fn counted(&mut self) {
+        self.measured.run_again = ledger::run_again(&self.fired());
+    }
+
+    /// What the fault took that no ledger can know.
+    pub(super) const fn lost(&mut self, tasks: usize) {
+        self.measured.lost = Some(tasks);
+    }
+
+    /// The fault took these processes, with all that they had begun and written.
+    pub(super) fn took(&mut self, pids: Vec<u32>) {
+        self.measured.lost = Some(ledger::written_by(&self.fired(), &pids.into_iter().collect()));
+    }
+
+    /// Asserts that no stage had more attempts than this.
+    #[track_caller]
+    pub(super) fn few_attempts(&mut self, most: u32) {
+        self.counted();
+        let attempts = ledger::attempts(&self.fired());
+        assert!(attempts <= most, "{attempts} attempts of a stage: {:#?}", self.fired());
     }
 
     /// Asserts that the failpoints fired, and counts what the processes that they fired in had lost. When they are to fire,

@@ -1,0 +1,130 @@
+//! Disks and wires that are full, broken, or give back other bytes; outputs that two attempts want to be theirs.
+
+use super::{
+    executors::REMOTE,
+    trial::{Trial, files},
+};
+use std::{fs, path::Path};
+
+/// A17: no space for a map output, once. The task fails by its type, leaves nothing half-written, and runs again.
+pub(super) fn no_space(trial: &mut Trial) {
+    disk(trial, "nospace", "No space left on device");
+}
+
+/// A17: the disk gives an error, once.
+pub(super) fn broken_disk(trial: &mut Trial) {
+    disk(trial, "io", "Input/output error");
+}
+
+fn disk(trial: &mut Trial, deed: &str, says: &str) {
+    trial.failpoints(&format!("disk.write[path~/shuffle/]={deed}*2"));
+    trial.slowly("task.start[stage=5]=sleep(300)");
+    let cluster = trial.cluster(&[1, 1]);
+    let mut query = trial.start(&cluster, &[]);
+    if trial.is_faulty() {
+        super::super::eventually("the result is awaited", || {
+            trial.fired().iter().any(|fired| fired.get("stage") == "5").then_some(())
+        });
+        let half: Vec<_> =
+            files(cluster.dir()).into_iter().filter(|file| file.extension().is_some_and(|e| e == "tmp")).collect();
+        assert!(half.is_empty(), "half-written files stay: {half:?}");
+    }
+    trial.ends_right(&mut query);
+    let fired = trial.must_have_fired(2..=2);
+    if trial.is_faulty() {
+        assert!(query.log().contains(says), "{says:?} is missing in {}", query.log());
+    }
+    // What failed is what was lost.
+    trial.lost(fired.len());
+    trial.only_lost_ran_again();
+    trial.nothing_is_left(&cluster);
+}
+
+/// A27: a bit of a map output is another on its disk. It is never decoded: the map runs again.
+pub(super) fn damaged_on_disk(trial: &mut Trial) {
+    trial.failpoints("output.damage[output~shuffle_2_]=flip*1");
+    let cluster = trial.cluster(&[1, 1]);
+    let mut query = trial.start(&cluster, &REMOTE);
+    trial.ends_right(&mut query);
+    trial.must_have_fired(1..=1);
+    if trial.is_faulty() {
+        let log = query.log();
+        assert!(log.contains("damaged on its disk"), "the diagnosis is missing: {log}");
+    }
+    trial.few_attempts(2);
+    trial.nothing_is_left(&cluster);
+}
+
+/// The same, read from the file.
+pub(super) fn damaged_on_own_disk(trial: &mut Trial) {
+    trial.failpoints("output.damage[output~shuffle_2_]=flip*1");
+    let cluster = trial.cluster(&[1, 1]);
+    let mut query = trial.start(&cluster, &[]);
+    trial.ends_right(&mut query);
+    trial.must_have_fired(1..=1);
+    if trial.is_faulty() {
+        let log = query.log();
+        assert!(log.contains("damaged on its disk"), "the diagnosis is missing: {log}");
+    }
+    trial.few_attempts(2);
+    trial.nothing_is_left(&cluster);
+}
+
+/// A27: bits are others on their way, where the server's are right. They are fetched again, and nothing else happens.
+pub(super) fn damaged_on_wire(trial: &mut Trial) {
+    trial.failpoints("seed=27; fetch.bytes=flip*3%30");
+    trial.options().log = Some(super::super::LOG_BLOCKS);
+    let cluster = trial.cluster(&[1, 1]);
+    let mut query = trial.start(&cluster, &REMOTE);
+    trial.ends_right(&mut query);
+    trial.must_have_fired(1..=3);
+    trial.lost(0);
+    trial.only_lost_ran_again();
+    trial.nothing_is_left(&cluster);
+}
+
+/// A22: an attempt has staged its files, and dies before anybody hears of it.
+pub(super) fn killed_when_staged(trial: &mut Trial) {
+    written_twice(trial, "commit.staged=kill*1");
+}
+
+/// A22: an attempt has ended, and its answer is lost with its executor.
+pub(super) fn killed_when_answered(trial: &mut Trial) {
+    written_twice(trial, "task.end=kill*1");
+}
+
+/// One set of files a partition, and every row once.
+fn written_twice(trial: &mut Trial, faults: &str) {
+    trial.failpoints(faults);
+    let cluster = trial.cluster(&[1, 1]);
+    let out = cluster.dir().join("out");
+    let copy = format!("copy tpch.sf0_1.orders to '{}' stored as parquet", out.display());
+    let mut query = trial.start_sql(&cluster, &copy, &["--executor-cores", "1"]);
+    let status = trial.ends(&mut query);
+    assert!(status.success(), "{}", query.log());
+    trial.must_have_fired(1..=1);
+    // Its attempt; the other ran on.
+    trial.lost(1);
+    trial.only_lost_ran_again();
+    trial.nothing_is_left(&cluster);
+    let count = format!("select count(*), count(distinct o_orderkey), sum(o_orderkey) from '{}'", out.display());
+    let rows = cluster.sql(&["--format", "csv", "-e", &count]).ok();
+    // As TPC-H has them at scale 0.1; the sum by DuckDB.
+    assert_eq!(rows.lines().last(), Some("150000,150000,44998725000"), "{rows}");
+    let written = names(&out);
+    assert!(
+        !written.is_empty() && written.iter().all(|name| name.ends_with(".parquet") || name == "_SUCCESS"),
+        "{written:?}"
+    );
+    let mut partitions: Vec<_> = written.iter().filter_map(|name| name.strip_suffix(".parquet")).collect();
+    let all = partitions.len();
+    partitions.dedup_by_key(|name| name.split(['-', '_']).nth(1).map(str::to_owned));
+    assert_eq!(partitions.len(), all, "two sets of files of one partition: {written:?}");
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).expect("the folder was written");
+    let mut names: Vec<_> = entries.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
