@@ -116,13 +116,13 @@ mod tests {
     #[test]
     fn an_unknown_key_is_warned_of_once() {
         let layers = Layers {
-            conf: pairs(&[("spark.speculation", "true"), ("spark.speculation", "false")]),
-            flags: pairs(&[("spark.speculation", "true")]),
+            conf: pairs(&[("spark.eventLog.enabled", "true"), ("spark.eventLog.enabled", "false")]),
+            flags: pairs(&[("spark.eventLog.enabled", "true")]),
             ..Layers::default()
         };
         let (conf, warnings) = layers.build().unwrap();
         assert_eq!(warnings.len(), 1);
-        assert_eq!(conf.pairs()["spark.speculation"], "true");
+        assert_eq!(conf.pairs()["spark.eventLog.enabled"], "true");
     }
 
     #[test]

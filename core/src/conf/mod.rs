@@ -217,11 +217,11 @@ mod tests {
         );
         assert!(conf.pairs().is_empty());
 
-        let warning = conf.set("spark.speculation", "true").unwrap().unwrap();
-        assert_eq!(warning.to_string(), "spark.speculation is not implemented and has no effect");
+        let warning = conf.set("spark.eventLog.enabled", "true").unwrap().unwrap();
+        assert_eq!(warning.to_string(), "spark.eventLog.enabled is not implemented and has no effect");
         // One warning a key; it is kept for those who ask for it by name.
-        assert_eq!(conf.set("spark.speculation", "false"), Ok(None));
-        assert_eq!(conf.pairs()["spark.speculation"], "false");
+        assert_eq!(conf.set("spark.eventLog.enabled", "false"), Ok(None));
+        assert_eq!(conf.pairs()["spark.eventLog.enabled"], "false");
 
         let warning = conf.set("spark.executor.memroy", "1g").unwrap().unwrap();
         assert!(warning.to_string().ends_with("did you mean spark.executor.memory?"), "{warning}");
