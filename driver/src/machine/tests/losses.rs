@@ -140,11 +140,7 @@ fn an_executor_may_come_back_with_its_tasks() {
     c.expect(&[]);
     // #1 never arrived there, or its news was lost; #77 is nobody's.
     c.register(1, 11, 3, &[0, 2, 77]);
-    c.expect(&[
-        "x11 registered",
-        "x11 kill #77: the driver does not wait for it any more",
-        "j1 s0.0: 2 run, 0 of 4",
-    ]);
+    c.expect(&["x11 registered", "x11 kill #77: the driver does not wait for it any more", "j1 s0.0: 2 run, 0 of 4"]);
     c.pass(10);
     c.expect(&[]);
     // Only now is it known that its slot is free.
