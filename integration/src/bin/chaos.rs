@@ -31,6 +31,10 @@ struct Seen {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if std::env::var_os("HEARTH_BIN").is_none() {
+        println!("HEARTH_BIN does not say which binary is tried; run scripts/chaos.sh");
+        return ExitCode::from(2);
+    }
     let rows = match rows(&args.only) {
         Ok(rows) => rows,
         Err(problem) => {

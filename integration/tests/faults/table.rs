@@ -3,8 +3,8 @@
 use hearth_integration::real::chaos::{ROWS, once};
 
 macro_rules! rows {
-    ($($test:ident $row:literal)*) => {
-        $(#[test] fn $test() { once($row); })*
+    ($($(#[$when:meta])* $test:ident $row:literal)*) => {
+        $($(#[$when])* #[test] fn $test() { once($row); })*
 
         #[test]
         fn every_row_is_tested() {
@@ -22,6 +22,7 @@ rows! {
     a4 "A4"
     a5a "A5a"
     a5b "A5b"
+    a6 "A6"
     a11a "A11a"
     a11b "A11b"
     a13 "A13"
@@ -31,6 +32,7 @@ rows! {
     a14d "A14d"
     a15a "A15a"
     a15b "A15b"
+    a16 "A16"
     a17a "A17a"
     a17b "A17b"
     a20a "A20a"
@@ -39,6 +41,8 @@ rows! {
     a21 "A21"
     a22a "A22a"
     a22b "A22b"
+    #[cfg(feature = "sql")] a25 "A25"
+    a26 "A26"
     a27a "A27a"
     a27b "A27b"
     a27c "A27c"

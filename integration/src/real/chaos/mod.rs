@@ -10,6 +10,9 @@ mod disks;
 mod executors;
 mod ledger;
 mod links;
+mod loads;
+#[cfg(feature = "sql")]
+mod results;
 mod services;
 mod trial;
 
@@ -39,6 +42,7 @@ pub const ROWS: &[Row] = &[
     Row { name: "A4", fault: "a machine goes with its files", run: services::worker_lost },
     Row { name: "A5a", fault: "every executor dies, twice", run: executors::all_killed },
     Row { name: "A5b", fault: "every executor dies as soon as it starts", run: executors::all_killed_for_good },
+    Row { name: "A6", fault: "an output of random rows is lost and made again", run: disks::other_rows },
     Row { name: "A11a", fault: "the driver is killed", run: services::driver_killed },
     Row { name: "A11b", fault: "the driver stops without a word", run: services::driver_silent },
     Row {
@@ -52,6 +56,7 @@ pub const ROWS: &[Row] = &[
     Row { name: "A14d", fault: "executors hear nothing from another machine's blocks", run: links::peers_parted },
     Row { name: "A15a", fault: "links to the driver break again and again", run: links::flapping },
     Row { name: "A15b", fault: "the wire of blocks breaks, half closes and drips", run: links::lossy },
+    Row { name: "A16", fault: "a task never ends on its node", run: loads::slow_node },
     Row { name: "A17a", fault: "no space for map outputs, twice", run: disks::no_space },
     Row { name: "A17b", fault: "the disk of map outputs gives errors, twice", run: disks::broken_disk },
     Row { name: "A20a", fault: "a task aborts its process", run: executors::poison_abort },
@@ -60,6 +65,9 @@ pub const ROWS: &[Row] = &[
     Row { name: "A21", fault: "news and orders come twice, late, out of order", run: links::unordered_news },
     Row { name: "A22a", fault: "a write's attempt dies with its files staged", run: disks::killed_when_staged },
     Row { name: "A22b", fault: "a write's attempt ends, and nobody hears of it", run: disks::killed_when_answered },
+    #[cfg(feature = "sql")]
+    Row { name: "A25", fault: "a result is larger than the driver may hold", run: results::too_large },
+    Row { name: "A26", fault: "one key has nine rows of ten", run: loads::skewed_key },
     Row { name: "A27a", fault: "a served block is damaged on its disk", run: disks::damaged_on_disk },
     Row { name: "A27b", fault: "a block read from its file is damaged", run: disks::damaged_on_own_disk },
     Row { name: "A27c", fault: "blocks are damaged on the wire", run: disks::damaged_on_wire },

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Counts all pairs of orders of a customer: a second of work in six stages, with two shuffles, and an answer that is known.
-const QUERY: &str = "select count(*) as n, sum(a.o_orderkey) as s from tpch.sf0_1.lineitem l, tpch.sf0_1.orders a, \
+pub(super) const QUERY: &str = "select count(*) as n, sum(a.o_orderkey) as s from tpch.sf0_1.lineitem l, tpch.sf0_1.orders a, \
                                 tpch.sf0_1.orders b where l.l_orderkey = a.o_orderkey and a.o_custkey = b.o_custkey";
 /// It, with joins that move both sides, however small, on executors of one core.
 pub(super) const QUERY_ARGS: [&str; 8] =
@@ -129,10 +129,22 @@ impl Trial {
         last
     }
 
-    /// Starts another statement.
-    pub(super) fn start_sql(&mut self, cluster: &TestCluster, sql: &str, more: &[&str]) -> Daemon {
+    /// Something starts that is no process.
+    #[cfg(feature = "sql")]
+    pub(super) fn begins(&mut self) {
         self.begun = Some(Instant::now());
-        cluster.start_sql("faulty", &[&["--format", "csv", "-e", sql], more].concat())
+    }
+
+    /// It is over.
+    #[cfg(feature = "sql")]
+    pub(super) fn ended(&mut self) {
+        self.measured.time = self.begun.take().expect("it was started").elapsed();
+    }
+
+    /// Starts another statement.
+    pub(super) fn start_sql(&mut self, cluster: &TestCluster, sql: &str, format: &str, more: &[&str]) -> Daemon {
+        self.begun = Some(Instant::now());
+        cluster.start_sql("faulty", &[&["--format", format, "-e", sql], more].concat())
     }
 
     /// Waits for the end, whatever it is.
