@@ -159,12 +159,12 @@ mod tests {
             shuffle: ShuffleId(1),
             map_partition: 2,
             map_task: TaskId(3),
-            location: BlockLocation {
+            location: Box::new(BlockLocation {
                 worker: "worker-1".parse().unwrap(),
                 executor: None,
                 address: Address { host: "127.0.0.1".into(), port: 7 },
                 directory: "/var/hearth".into(),
-            },
+            }),
             cause: FetchCause::Unreachable,
             message: "connection refused".into(),
         }

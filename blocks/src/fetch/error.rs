@@ -25,7 +25,7 @@ impl From<FetchError> for TaskFailure {
         match e.id.output {
             OutputId::Map { shuffle, map_partition, task } => {
                 let FetchError { location, kind: cause, message, .. } = e;
-                Self::FetchFailed { shuffle, map_partition, map_task: task, location: *location, cause, message }
+                Self::FetchFailed { shuffle, map_partition, map_task: task, location, cause, message }
             }
             OutputId::Result { .. } | OutputId::Replica { .. } => Self::Transient(e.to_string()),
         }

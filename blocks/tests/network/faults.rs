@@ -79,7 +79,7 @@ async fn a_server_that_is_gone_is_unreachable_after_the_retries() {
     let text = e.to_string();
     assert!(text.starts_with(&format!("cannot fetch block shuffle_0_0_100.0 from {address}: ")), "{text}");
     let TaskFailure::FetchFailed { map_partition, map_task, location, .. } = e.into() else { panic!("{text}") };
-    assert_eq!((map_partition, map_task, location), (0, TaskId(100), wanted.location));
+    assert_eq!((map_partition, map_task, *location), (0, TaskId(100), wanted.location));
 }
 
 #[tokio::test]

@@ -197,7 +197,7 @@ pub enum TaskFailure {
         /// Which attempt wrote it.
         map_task: TaskId,
         /// From where.
-        location: BlockLocation,
+        location: Box<BlockLocation>,
         /// In what way it could not be read.
         cause: FetchCause,
         /// What happened.

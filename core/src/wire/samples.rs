@@ -235,7 +235,7 @@ pub(super) fn failures() -> Vec<TaskFailure> {
                 shuffle: ShuffleId(3),
                 map_partition: 999_999,
                 map_task: TaskId(77),
-                location: location(Some(2)),
+                location: Box::new(location(Some(2))),
                 cause: FetchCause::CorruptOnDisk,
                 message: "connection refused".into(),
             },

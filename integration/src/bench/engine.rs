@@ -94,8 +94,8 @@ impl Engine {
         std::fs::create_dir_all(dir).doing(dir.display())?;
         let cluster = match kind {
             Kind::HearthCluster(shape, slow) => {
-                let cluster = Cluster::start(shape, slow, terms.executor_memory_mib, &dir.join("cluster"));
-                Some(cluster.await.doing(&name)?)
+                let place = dir.join("cluster");
+                Some(Cluster::start(shape, slow, terms.executor_memory_mib, &place).await.doing(&name)?)
             }
             _ => None,
         };

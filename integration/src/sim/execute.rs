@@ -243,7 +243,7 @@ impl Cluster {
                         shuffle: statuses.shuffle,
                         map_partition: status.partition,
                         map_task: status.task,
-                        location: status.location.clone(),
+                        location: Box::new(status.location.clone()),
                         cause: FetchCause::NotFound,
                         message: "gone".into(),
                     };

@@ -125,7 +125,7 @@ impl From<TaskFailure> for v1::TaskFailure {
                     shuffle: shuffle.0,
                     map_partition,
                     map_task: map_task.0,
-                    location: Some(location.into()),
+                    location: Some((*location).into()),
                     message: clip(message),
                     cause: v1::FetchCause::from(cause).into(),
                 })
@@ -153,7 +153,7 @@ impl TryFrom<v1::TaskFailure> for TaskFailure {
                 shuffle: ShuffleId(f.shuffle),
                 map_partition: check::partition("TaskFailure.FetchFailed.map_partition", f.map_partition)?,
                 map_task: TaskId(f.map_task),
-                location: required("TaskFailure.FetchFailed.location", f.location)?.try_into()?,
+                location: Box::new(required("TaskFailure.FetchFailed.location", f.location)?.try_into()?),
                 cause: fetch_cause("TaskFailure.FetchFailed.cause", f.cause)?,
                 message: check::text("TaskFailure.FetchFailed.message", f.message)?,
             },

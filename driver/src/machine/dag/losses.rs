@@ -31,7 +31,7 @@ impl DagScheduler {
         assert_eq!((stage.state, stage.attempts), (StageState::Running, set.attempt + 1), "a stale task set was live");
         stage.failures += 1;
         stage.state = StageState::Failed;
-        let first = *stage.failed_from.entry(location.clone()).or_insert(set.attempt);
+        let first = *stage.failed_from.entry(BlockLocation::clone(location)).or_insert(set.attempt);
         let (name, failures) = (stage.name.clone(), stage.failures);
         self.changed.insert(set.stage);
         self.orders.push_back(Order::Retire(set.stage));

@@ -95,7 +95,7 @@ fn outputs_that_make_no_sense_are_failures() {
         shuffle: ShuffleId(0),
         map_partition: 0,
         map_task: TaskId(0),
-        location: c.location(1),
+        location: Box::new(c.location(1)),
         cause: FetchCause::NotFound,
         message: "it reads nothing".into(),
     };

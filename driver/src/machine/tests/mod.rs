@@ -198,7 +198,7 @@ impl Cluster {
             shuffle,
             map_partition: launch.partition,
             map_task: launch.task,
-            location: self.location(self.links[link].0),
+            location: Box::new(self.location(self.links[link].0)),
             cause: FetchCause::Unreachable,
             message: "refused".into(),
         };
