@@ -60,7 +60,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// The 22 queries of TPC-H.
-    Tpch(args::Tpch),
+    Tpch(Box<args::Tpch>),
     /// Run one engine of this binary (started by it).
     #[command(hide = true)]
     Serve,

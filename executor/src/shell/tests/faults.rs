@@ -196,7 +196,7 @@ async fn an_output_that_cannot_be_fetched_is_told_with_its_place() {
             Err(TaskFailure::FetchFailed { shuffle, location, map_task, .. }) => {
                 assert_eq!(shuffle, ShuffleId(reads));
                 let statuses = stage.known.statuses.lock().unwrap()[&shuffle].clone();
-                assert!(statuses.statuses.iter().any(|s| s.task == map_task && s.location == location));
+                assert!(statuses.statuses.iter().any(|s| s.task == map_task && s.location == *location));
                 told += 1;
             }
             Err(other) => panic!("{other}"),
