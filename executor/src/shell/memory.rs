@@ -16,14 +16,14 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) const fn new(memory_bytes: usize, spill_dir: PathBuf) -> Self {
-        Self { options: TaskEnvOptions { memory_bytes, spill_dir }, env: Mutex::new(None) }
+    pub(super) const fn new(memory_bytes: usize, slots: u32, spill_dir: PathBuf) -> Self {
+        Self { options: TaskEnvOptions { memory_bytes, slots, spill_dir }, env: Mutex::new(None) }
     }
 
     /// Of what exists already.
     #[cfg(test)]
     pub(super) fn of(env: TaskEnv) -> Self {
-        Self { env: Mutex::new(Some(env)), ..Self::new(0, PathBuf::new()) }
+        Self { env: Mutex::new(Some(env)), ..Self::new(0, 1, PathBuf::new()) }
     }
 
     /// What tasks share. Takes some milliseconds the first time, during which other callers block. When it fails, the
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn running_out_names_the_bound_and_what_to_do() {
-        let memory = Memory::new(100 << 20, "/nowhere".into());
+        let memory = Memory::new(100 << 20, 2, "/nowhere".into());
         let TaskFailure::OutOfMemory(text) = memory.explain(TaskFailure::OutOfMemory("sort wants 1 GB".into())) else {
             panic!("another kind")
         };

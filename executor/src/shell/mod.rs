@@ -134,7 +134,7 @@ pub async fn start(
     dial: Arc<dyn Dial<TaskDown, TaskUp>>,
     client: Arc<dyn DriverClient>,
 ) -> Result<ExecutorHandle, StartError> {
-    let memory = Memory::new(options.memory_bytes, options.spill_dir());
+    let memory = Memory::new(options.memory_bytes, options.machine.cores, options.spill_dir());
     start_with(options, memory, dial, client).await
 }
 

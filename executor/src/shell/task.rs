@@ -63,7 +63,8 @@ impl Evaluator {
         inputs: Vec<Arc<MapStatuses>>,
     ) -> Result<(TaskOutput, TaskMetrics), TaskFailure> {
         let started = Instant::now();
-        let env = self.memory.env()?;
+        let env = self.memory.env()?.with_slots(launch.slots);
+        let env = if launch.thrifty { env.thrifty() } else { env };
         let decoded = self.decoded.get(&payload)?;
         let (fetcher, replicas) = (self.fetcher.clone(), self.replicas.clone());
         let source = Arc::new(ShuffleSource::new(self.application.clone(), fetcher, replicas, inputs));

@@ -38,7 +38,7 @@ const FEW: usize = 4;
 /// An array may keep so many times the bytes that its texts take.
 const SLACK: usize = 4;
 
-/// Batches that get one buffer together.
+/// Batches that get one buffer together, where a hash join keeps them. The others count such a buffer for each of its batches.
 const TOGETHER: usize = 16;
 
 /// Puts a [`CompactViewsExec`] below each operator that keeps all of its first input.
@@ -48,7 +48,8 @@ pub(super) fn kept_inputs(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Execut
         let Some(first) = children.first().filter(|first| keeps_first(&node) && has_views(&first.schema())) else {
             return Ok(Transformed::no(node));
         };
-        let compact: Arc<dyn ExecutionPlan> = Arc::new(CompactViewsExec { input: Arc::clone(first) });
+        let together = if node.is::<HashJoinExec>() { TOGETHER } else { 1 };
+        let compact: Arc<dyn ExecutionPlan> = Arc::new(CompactViewsExec { input: Arc::clone(first), together });
         let others = children[1..].iter().map(|other| Arc::clone(other));
         let children = std::iter::once(compact).chain(others).collect();
         Ok(Transformed::yes(replace_children(&node, children)?))
@@ -72,11 +73,13 @@ fn has_views(schema: &Schema) -> bool {
 #[derive(Debug)]
 struct CompactViewsExec {
     input: Arc<dyn ExecutionPlan>,
+    /// Batches that get one buffer together.
+    together: usize,
 }
 
 impl CompactViewsExec {
     fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
-        Ok(Self { input })
+        Ok(Self { input, together: self.together })
     }
 }
 
@@ -117,7 +120,7 @@ impl ExecutionPlan for CompactViewsExec {
     over_one_input!();
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let batches = self.input.execute(partition, context)?.try_chunks(TOGETHER).map(|batches| match batches {
+        let batches = self.input.execute(partition, context)?.try_chunks(self.together).map(|batches| match batches {
             Ok(batches) => compact(batches),
             Err(TryChunksError(_, error)) => Err(error),
         });

@@ -13,6 +13,7 @@
 //! - Rows keep their order inside a reduce partition.
 //! - Memory for rows that wait for their block is reserved in the pool; when the pool refuses, rows are written earlier,
 //!   in smaller batches. They never fail a task.
+//! - A task that ran out of memory runs again [thriftily](TaskEnv::thrifty): another plan, the same rows.
 //! - Dropping a [`TaskRun`] stops it, at the next batch at the latest.
 //!
 //! Panics are the caller's to catch: it owns the thread.
@@ -26,6 +27,7 @@ mod operators;
 mod output;
 mod router;
 pub(crate) mod specialise;
+mod thrifty;
 
 pub use env::{TaskEnv, TaskEnvOptions};
 
@@ -53,8 +55,7 @@ use specialise::{partitions, specialise};
 use std::{
     fmt,
     sync::{
-        Arc,
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -124,8 +125,7 @@ pub fn run_task(
 }
 
 fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>, env: &TaskEnv) -> Result<TaskRun> {
-    let memory = Arc::new(TaskMemory::new(&env.runtime().memory_pool));
-    let env = env.with_pool(Arc::<TaskMemory>::clone(&memory));
+    let (memory, env) = env.begin();
     let config = payload.config().clone().with_extension(Arc::new(Blocks(Arc::clone(&source))));
     let context = Arc::new(env.context(config, payload.stores()));
     let FreshPlan { plan, output } = payload.plan(&context)?;
@@ -135,6 +135,7 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
         true => whole(Arc::clone(&stage), partition)?,
         false => specialise(&stage, partition as usize)?,
     };
+    let plan = if env.is_thrifty() { thrifty::spilling(plan)? } else { plan };
     let plan = compact::kept_inputs(scan::guard(plan)?)?;
     let operators = Operators::of(&stage, &plan, partition as usize);
     let layout = match output {

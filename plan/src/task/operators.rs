@@ -1,15 +1,18 @@
 //! What the operators of a task did.
 //!
 //! An operator's place is its number in the stage's whole plan, each before its inputs: the line that `EXPLAIN` gives it. A
-//! task's own plan has the same operators, except that it has only one branch of a union, and that others may stand between them,
-//! such as a coalesce on top.
+//! task's own plan has the same operators, except that it has only one branch of a union, that others may stand between them,
+//! such as a coalesce on top, and that a join may be one that spills.
 
-use super::specialise::partitions;
+use super::{specialise::partitions, thrifty};
 use datafusion::physical_plan::{ExecutionPlan, metrics::MetricsSet, union::UnionExec};
 use hearth_core::messages::task::{MAX_OPERATORS, OperatorMetrics, TaskMetrics};
 use std::sync::Arc;
 
 type Plan = Arc<dyn ExecutionPlan>;
+
+/// The place of an operator that the stage's plan does not have. What it spills counts.
+const NOWHERE: u32 = u32::MAX;
 
 /// The operators of a task's plan, with their places.
 pub(super) struct Operators(Vec<(u32, Plan)>);
@@ -24,7 +27,7 @@ impl Operators {
 
     fn pair(&mut self, stage: &Plan, task: &Plan, partition: usize, place: u32) {
         let (inputs, own) = (stage.children(), task.children());
-        if stage.name() == task.name() && inputs.len() == own.len() {
+        if inputs.len() == own.len() && (stage.name() == task.name() || thrifty::is_twin(stage, task)) {
             self.0.push((place, Arc::clone(task)));
             let mut place = place + 1;
             for (input, own) in inputs.into_iter().zip(own) {
@@ -34,6 +37,7 @@ impl Operators {
         } else if stage.is::<UnionExec>() {
             self.pair_branch(&inputs, task, partition, place + 1);
         } else if let [only] = own[..] {
+            self.0.push((NOWHERE, Arc::clone(task)));
             self.pair(stage, only, partition, place);
         }
     }

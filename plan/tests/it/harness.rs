@@ -40,7 +40,7 @@ pub(crate) fn env() -> TaskEnv {
 
 pub(crate) fn env_with(memory_bytes: usize) -> TaskEnv {
     let spill_dir = std::env::temp_dir();
-    TaskEnv::with_limits(TaskEnvOptions { memory_bytes, spill_dir }).unwrap()
+    TaskEnv::with_limits(TaskEnvOptions { memory_bytes, slots: 1, spill_dir }).unwrap()
 }
 
 /// The schema and the rows of a block, as arrow reads it. There is no schema when there is no block.

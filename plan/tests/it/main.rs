@@ -17,6 +17,7 @@ mod repartition;
 mod session;
 mod shapes;
 mod sources;
+mod thrifty;
 mod tpch;
 mod warehouse;
 mod writes;

@@ -103,7 +103,8 @@ impl Stage {
         let root = tempfile::tempdir().unwrap();
         let mut options = ShellOptions::from_bootstrap(bootstrap(root.path(), conf, port)).unwrap();
         let memory = memory(&mut options);
-        let memory = memory.unwrap_or_else(|| Memory::new(options.memory_bytes, options.spill_dir()));
+        let memory =
+            memory.unwrap_or_else(|| Memory::new(options.memory_bytes, options.machine.cores, options.spill_dir()));
         let (shuffle_dir, work_dir) = (options.shuffle_dir.clone(), options.work_dir.clone());
         let (dialed, mut dials) = mpsc::unbounded_channel();
         let known = Arc::new(Known {
@@ -212,6 +213,7 @@ fn launch(task: TaskId, payload: PayloadHash, partition: u32, inputs: &[u32], ta
         payload,
         inputs: inputs.iter().map(|s| TaskInput { shuffle: ShuffleId(*s), epoch: 0 }).collect(),
         target,
+        thrifty: false,
     }
 }
 

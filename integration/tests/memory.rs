@@ -1,0 +1,71 @@
+//! More rows than memory, on real processes: operators spill, and what cannot be spilled runs again with what can.
+//!
+//! Expected rows come from arithmetic. Each test shows that memory was too little: a task ran out of it, or spilled.
+
+use hearth_integration::real::{Daemon, TestCluster};
+
+/// Memory of an executor in MiB: below this, its pool stays as large as it is.
+const MEMORY_MIB: u64 = 128;
+/// Bytes of a row of the build side, in Arrow: a text, and the view and the key beside it.
+const ROW_BYTES: u64 = 4000;
+
+/// What was tested of a query that ended well.
+fn log_of(mut query: Daemon, rows: &str) -> String {
+    assert!(query.wait().success(), "{}", query.log());
+    assert_eq!(query.output().trim(), rows, "{}", query.log());
+    query.log()
+}
+
+fn start(cluster: &TestCluster, name: &str, sql: &str) -> Daemon {
+    let memory = format!("{MEMORY_MIB}m");
+    let conf = [
+        "spark.sql.autoBroadcastJoinThreshold=-1",
+        // One task an executor.
+        "spark.sql.shuffle.partitions=2",
+    ];
+    let mut args = vec!["--format", "csv", "--executor-cores", "1", "--executor-memory", &memory];
+    conf.iter().for_each(|pair| args.extend(["--conf", pair]));
+    args.extend(["-e", sql]);
+    cluster.start_sql(name, &args)
+}
+
+/// Issue 4's: the build side of each of the two tasks is four times the memory of its executor.
+#[test]
+fn a_join_whose_build_side_is_four_times_the_memory() {
+    let cluster = TestCluster::start(&[1, 1]);
+    let rows = 2 * 4 * (MEMORY_MIB << 20) / ROW_BYTES;
+    let sql = format!(
+        "select count(*) as n, sum(a.k) as k, sum(length(a.t)) as t, sum(b.m) as m \
+         from (select value as k, repeat(chr(65 + value % 26), {ROW_BYTES}) as t from range(0, {rows})) a \
+         join (select value % {rows} as k, value as m from range(0, {rows} * 2)) b on a.k = b.k"
+    );
+    let query = start(&cluster, "join", &sql);
+    let keys = rows * (rows - 1) / 2;
+    let (n, k, t, m) = (2 * rows, 2 * keys, 2 * rows * ROW_BYTES, rows * (2 * rows - 1));
+    let log = log_of(query, &format!("n,k,t,m\n{n},{k},{t},{m}"));
+    assert!(log.contains("ran out of memory on executor"), "{log}");
+    assert!(log.contains("runs again with operators that spill: HashJoinInput"), "{log}");
+    assert!(!log.contains("failure 1 of"), "nothing else failed: {log}");
+    cluster.await_idle();
+}
+
+/// Fault A26: one key holds nine of ten rows of the build side, so that one task gets them all.
+#[test]
+fn one_key_holds_nine_rows_of_ten() {
+    let cluster = TestCluster::start(&[1, 1]);
+    let rows = 4 * (MEMORY_MIB << 20) / ROW_BYTES / 10 * 10;
+    let sql = format!(
+        "select count(*) as n, sum(a.v) as v, sum(length(a.t)) as t, sum(b.m) as m \
+         from (select case when value % 10 = 3 then value else 5 end as k, value as v, \
+         repeat(chr(65 + value % 26), {ROW_BYTES}) as t from range(0, {rows})) a \
+         join (select value as k, value as m from range(0, {rows} * 2)) b on a.k = b.k"
+    );
+    let query = start(&cluster, "skew", &sql);
+    // The third of each ten has its own number for a partner, the others have 5.
+    let tens = rows / 10;
+    let m = 10 * (tens * (tens - 1) / 2) + 3 * tens + 9 * tens * 5;
+    let log = log_of(query, &format!("n,v,t,m\n{rows},{},{},{m}", rows * (rows - 1) / 2, rows * ROW_BYTES));
+    let ran_out = log.matches("ran out of memory on executor").count();
+    assert_eq!(ran_out, 1, "the task of that key: {log}");
+    cluster.await_idle();
+}
