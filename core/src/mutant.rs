@@ -22,7 +22,7 @@ pub enum Mutant {
     StageReusedAfterLoss,
     /// A stage attempt that another follows goes on to launch tasks.
     ZombieLaunches,
-    /// A driver takes an executor back that it has given up.
+    /// A driver goes on to listen to the link of an executor that has registered on another one.
     DuplicateRegistration,
     /// A driver does not notice that an output which was made again has other rows.
     ChecksumIgnored,

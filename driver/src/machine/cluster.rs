@@ -2,7 +2,7 @@
 
 use super::{Driver, Effect, JobNews, failure::JobFailure, tasks::RunningTask};
 use hearth_core::{
-    ExecutorId, ExecutorState, Level, LinkId, Mutant, Now, Refusal, WorkerId,
+    ExecutorId, ExecutorState, Level, LinkId, Now, Refusal, WorkerId,
     messages::{
         VERSION,
         application::{AppDown, AppUp},
@@ -88,8 +88,7 @@ impl Driver {
         if said.version != VERSION {
             return Err(Refusal::VersionMismatch { theirs: said.version.clone(), ours: VERSION.into() });
         }
-        let is_lost = self.executors.is_lost(said.executor) && !Mutant::DuplicateRegistration.is_on();
-        if self.over.is_some() || is_lost {
+        if self.over.is_some() || self.executors.is_lost(said.executor) {
             return Err(Refusal::UnknownExecutor(said.executor));
         }
         if said.cores == 0 {

@@ -146,6 +146,7 @@ impl Executors {
         self.had_any = true;
         self.sweep_at.get_or_insert(now.after(SWEEP));
         match before {
+            Presence::Connected(_) if Mutant::DuplicateRegistration.is_on() => None,
             Presence::Connected(old) => {
                 self.links.remove(&old);
                 Some(old)

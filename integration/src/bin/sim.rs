@@ -21,7 +21,7 @@ const USAGE: &str = "usage: sim [--seeds N] [--seed S] [--threads T] [--log]
 /// Violations that are told one by one; a bug that breaks every seed needs no more.
 const SHOWN: usize = 10;
 /// Lines of the log that a violation is told with.
-const TAIL: usize = 40;
+const TAIL: usize = 20;
 
 struct Args {
     seeds: u64,
@@ -98,6 +98,7 @@ fn report(args: &Args, found: &Found, seconds: f64) -> String {
     line("steps", sum.steps.to_string());
     line("tasks", format!("{}, of which {} failed by chance", sum.tasks, sum.failed));
     line("failed fetches", sum.fetches_failed.to_string());
+    line("roll-backs, copies", format!("{}, {}", sum.rollbacks, sum.copies));
     line("stored results lost", sum.results_lost.to_string());
     line("executors", sum.executors.to_string());
     line("jobs run again", format!("{}, each for a reason that its faults justify", sum.failures));

@@ -85,7 +85,8 @@ pub(super) fn at_end(cluster: &Cluster) {
 /// Whether all processes that belong to applications are gone, and the news of it has been around.
 pub(super) fn is_settled(cluster: &mut Cluster) -> bool {
     let lives = |process: &Process| matches!(process, Process::Driver(_) | Process::Executor(_));
-    if cluster.nodes.iter().any(|node| lives(&node.process)) {
+    let keeps = cluster.seats.iter().any(|seat| !seat.restarted && !seat.disk.is_empty());
+    if keeps || cluster.nodes.iter().any(|node| lives(&node.process)) {
         cluster.settled_at = None;
         return false;
     }

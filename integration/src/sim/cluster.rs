@@ -5,7 +5,7 @@ use super::{
     chance::Chance,
     checks,
     faults::Faults,
-    network::{Arrival, Network},
+    network::{Arrival, LinkKind, Network},
     node::{Node, NodeId, Process, Row},
     options::Options,
     outcome::Outcome,
@@ -18,7 +18,10 @@ use hearth_core::{
 };
 use hearth_driver::machine::JobFailure;
 use hearth_worker::machine::Child;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// When the simulated clock of the wall starts: 2026-11-21 09:30 UTC.
 const EPOCH: u64 = 1_795_253_400_000;
@@ -27,7 +30,7 @@ const MAX_STEPS: u64 = 400_000;
 /// How long after the last fault is over the jobs of an application may take to end. The longest that one process waits for
 /// another: 120 s for an executor that is silent, 90 s between two tries of a worker to reach its master, 30 s for
 /// executors that nobody has; and every application may have to wait for the one before.
-pub(super) const BOUND: Duration = Duration::from_secs(600);
+pub(super) const BOUND: Duration = Duration::from_secs(400);
 
 /// A message on a link.
 #[derive(Clone, Debug)]
@@ -49,6 +52,7 @@ pub(super) enum Occurrence {
     Look { link: LinkId, side: usize, episode: u32 },
     Opened { to: NodeId, link: LinkId },
     DialFailed { to: NodeId },
+    Knocks { kind: LinkKind, from: NodeId, to: NodeId, knocks: usize },
     MasterStarts,
     WorkerStarts { place: usize },
     DriverStarts { place: usize },
@@ -129,6 +133,8 @@ pub struct Cluster {
     pub(super) users: Vec<User>,
     /// Whose outputs the directory of an application holds.
     pub(super) owners: BTreeMap<ApplicationId, NodeId>,
+    /// Drivers that run although their application was given up.
+    pub(super) disowned: BTreeSet<NodeId>,
     pub(super) questions: BTreeMap<ReplyId, Asking>,
     pub(super) asked: u64,
     /// How far the wall's clock has jumped, in milliseconds.
@@ -217,6 +223,7 @@ impl Cluster {
             Occurrence::Tick(node)
             | Occurrence::Opened { to: node, .. }
             | Occurrence::DialFailed { to: node }
+            | Occurrence::Knocks { from: node, .. }
             | Occurrence::BlockServiceStarts { of: node, .. }
             | Occurrence::ExecutorStarts { of: node, .. }
             | Occurrence::ChildFails { of: node, .. }
@@ -263,6 +270,7 @@ impl Cluster {
             seats: (0..options.workers.len()).map(seat).collect(),
             users: options.applications.iter().map(|_| User::default()).collect(),
             owners: BTreeMap::new(),
+            disowned: BTreeSet::new(),
             questions: BTreeMap::new(),
             asked: 0,
             wall_offset: 0,

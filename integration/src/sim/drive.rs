@@ -9,8 +9,11 @@ use super::{
     node::{DriverProcess, Job, NodeId, Process, Row},
 };
 use hearth_core::{
-    ApplicationState, JobId, ReplyId,
-    messages::task::{ResultBlock, TaskDown},
+    ApplicationState, JobId, LinkId, ReplyId,
+    messages::{
+        application::AppUp,
+        task::{ResultBlock, TaskDown, TaskLaunch},
+    },
 };
 use hearth_driver::machine::{self as driver, JobFailure, JobNews};
 use std::{
@@ -34,6 +37,7 @@ impl Cluster {
         let options = driver::DriverOptions {
             spec: self.options.applications[place].spec(url),
             master: Some("sim".into()),
+            speculation: self.options.applications[place].speculates.then(driver::Speculation::default),
             ..Default::default()
         };
         let process = DriverProcess {
@@ -45,6 +49,7 @@ impl Cluster {
             newest: BTreeMap::new(),
             launched: HashSet::new(),
             over: JobId(0),
+            given_up: HashSet::new(),
         };
         let id = self.begin(self.driver_host(place), Process::Driver(Box::new(process)));
         self.users[place].node = Some(id);
@@ -77,19 +82,24 @@ impl Cluster {
         for effect in fx {
             match effect {
                 driver::Effect::DialMaster => self.dial(LinkKind::Application, id, self.master),
-                driver::Effect::ToMaster { link, message } => self.send(id, link, Message::AppUp(message)),
+                driver::Effect::ToMaster { link, message } => {
+                    self.note_given_up(id, &message);
+                    self.send(id, link, Message::AppUp(message));
+                }
                 driver::Effect::CloseMasterLink { link } | driver::Effect::CloseExecutorLink { link } => {
                     self.close(id, link);
                 }
                 driver::Effect::ToExecutor { link, message } => {
                     if let TaskDown::Launch(launches) = &message {
-                        self.note_launches(id, launches);
+                        self.note_launches(id, link, launches);
                     }
                     self.send(id, link, Message::TaskDown(message));
                 }
                 driver::Effect::Answer { reply, answer } => self.answer(reply, answer),
                 driver::Effect::Job { job, news } => self.job_news(id, job, news),
                 driver::Effect::Log { text, .. } => {
+                    self.outcome.rollbacks += u64::from(text.contains("begins anew"));
+                    self.outcome.copies += u64::from(text.contains("gets a copy"));
                     self.trace.say(self.now, || format!("{id:?} driver: {text}"));
                 }
                 driver::Effect::Stopped => {
@@ -106,8 +116,18 @@ impl Cluster {
         }
     }
 
-    fn note_launches(&mut self, id: NodeId, launches: &[hearth_core::messages::task::TaskLaunch]) {
+    /// Which executors a driver has given up.
+    fn note_given_up(&mut self, id: NodeId, message: &AppUp) {
+        if let (AppUp::KillExecutors { executors, .. }, Some(driver)) = (message, self.nodes[id.0].driver_mut()) {
+            driver.given_up.extend(executors);
+        }
+    }
+
+    fn note_launches(&mut self, id: NodeId, link: LinkId, launches: &[TaskLaunch]) {
+        let executor = self.nodes[self.network.end(link, 0).0].executor().map(|executor| executor.id);
         if let Process::Driver(driver) = &mut self.nodes[id.0].process {
+            let given_up = executor.is_some_and(|executor| driver.given_up.contains(&executor));
+            assert!(!given_up, "tasks are launched on {executor:?}, which was given up");
             launches.iter().for_each(|launch| checks::launch(driver, launch));
         }
     }
@@ -231,10 +251,20 @@ impl Cluster {
             return self.later(wait, Occurrence::ReaderTakes { node: id });
         }
         (wanted.tries, wanted.reading) = (0, false);
-        let ResultBlock::Stored { task, .. } = block else { unreachable!("what is inline can be read") };
-        self.outcome.results_lost += 1;
-        let reason = "gone".to_owned();
-        self.driver_event(id, driver::Event::ResultLost { job, partition, task, reason });
+        let ResultBlock::Stored { location: there, .. } = &block else { unreachable!("what is inline can be read") };
+        // Of what else lies where nobody answers, none is worth the same patience again.
+        let is_there = |_: &u32, other: &mut ResultBlock| match other {
+            ResultBlock::Stored { location, .. } => may_help && location == there,
+            ResultBlock::Inline(_) => false,
+        };
+        let mut lost: Vec<_> = wanted.came.extract_if(.., is_there).collect();
+        lost.push((partition, block));
+        for (partition, block) in lost {
+            let ResultBlock::Stored { task, .. } = block else { continue };
+            self.outcome.results_lost += 1;
+            let reason = "gone".to_owned();
+            self.driver_event(id, driver::Event::ResultLost { job, partition, task, reason });
+        }
     }
 
     fn job_done(&mut self, id: NodeId) {

@@ -183,6 +183,8 @@ impl Cluster {
         let longest = if self.chance.once_in(30) { 3000 } else { 300 };
         let duration = self.chance.millis(10, longest) * slow;
         let (task, reads) = (launch.task, !inputs.is_empty());
+        let (of_stage, partition) = (launch.stage, launch.partition);
+        let Some(driver) = self.nodes[id.0].executor().map(|process| process.driver) else { return };
         let deaf = self.is_deaf();
         let fails = self.options.fail_once_in > 0 && self.chance.once_in(self.options.fail_once_in);
         if let Process::Executor(process) = &mut self.nodes[id.0].process {
@@ -192,6 +194,7 @@ impl Cluster {
         }
         if fails {
             self.outcome.failed += 1;
+            self.faults.count(driver, of_stage, partition);
             let result = Some(TaskFailure::Transient("it met bad luck".into()));
             return self.later(duration, Occurrence::TaskEnds { node: id, task, result });
         }
@@ -206,7 +209,9 @@ impl Cluster {
         let Some(process) = self.nodes[id.0].executor() else { return };
         let Some(running) = process.tasks.get(&task) else { return };
         let found = self.read_inputs(id, process.driver, running);
-        let rest = self.chance.millis(5, 150);
+        // Some take long after they have read, so that what they read can be gone before they end.
+        let longest = if self.chance.once_in(20) { 2000 } else { 150 };
+        let rest = self.chance.millis(5, longest);
         let Process::Executor(process) = &mut self.nodes[id.0].process else { return };
         let slow = self.seats[process.worker].slow;
         let Some(running) = process.tasks.get_mut(&task) else { return };
@@ -244,8 +249,8 @@ impl Cluster {
                         map_partition: status.partition,
                         map_task: status.task,
                         location: Box::new(status.location.clone()),
-                        cause: FetchCause::NotFound,
-                        message: "gone".into(),
+                        cause: if may_help { FetchCause::Unreachable } else { FetchCause::NotFound },
+                        message: "it looked twice".into(),
                     };
                     Box::new((failure, may_help))
                 })?;

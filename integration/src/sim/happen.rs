@@ -10,6 +10,7 @@ use hearth_driver::machine as driver;
 use hearth_executor::machine as executor;
 use hearth_master::machine as master;
 use hearth_worker::machine as worker;
+use std::time::Duration;
 
 impl Cluster {
     /// Lets one occurrence happen.
@@ -21,6 +22,7 @@ impl Cluster {
             Occurrence::Closed { link, side } => self.closed(link, side),
             Occurrence::Look { link, side, episode } => self.look(link, side, episode),
             Occurrence::DialFailed { to } => self.dial_failed(to),
+            Occurrence::Knocks { kind, from, to, knocks } => self.knock(kind, from, Some(to), knocks),
             Occurrence::MasterStarts => self.start_master(),
             Occurrence::WorkerStarts { place } => self.start_worker(place),
             Occurrence::DriverStarts { place } => self.start_driver(place),
@@ -185,6 +187,17 @@ impl Cluster {
     }
 
     pub(super) fn dial(&mut self, kind: LinkKind, from: NodeId, to: Option<NodeId>) {
+        self.knock(kind, from, to, 0);
+    }
+
+    /// Knocks at a door, and again until the try has taken too long: as TCP does after 1 s and 3 s.
+    fn knock(&mut self, kind: LinkKind, from: NodeId, to: Option<NodeId>, knocks: usize) {
+        /// When to knock again, and when to give up.
+        const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+        const LAST: Duration = Duration::from_secs(2);
+        if self.nodes[from.0].is_gone() {
+            return;
+        }
         let delay = self.chance.millis(0, self.network.slowest_millis);
         let host = self.nodes[from.0].host;
         let target = to.filter(|to| !self.nodes[to.0].is_gone()).map(|to| (to, self.nodes[to.0].host));
@@ -196,8 +209,10 @@ impl Cluster {
                 let link = self.network.open(kind, [from, to], [host, there]);
                 self.later(delay, Occurrence::Opened { to: from, link });
             }
-            // Nobody answers within the time that a try has.
-            Some(_) => self.later(std::time::Duration::from_secs(5), Occurrence::DialFailed { to: from }),
+            Some((to, _)) => match PAUSES.get(knocks) {
+                Some(pause) => self.later(*pause, Occurrence::Knocks { kind, from, to, knocks: knocks + 1 }),
+                None => self.later(LAST, Occurrence::DialFailed { to: from }),
+            },
         }
     }
 
@@ -210,15 +225,15 @@ impl Cluster {
         let delay = self.chance.millis(0, self.network.slowest_millis);
         let (from, to) = (self.nodes[by.0].host, self.nodes[of.0].host);
         if self.nodes[of.0].is_gone() {
-            self.ask_again(asking, std::time::Duration::from_millis(100 << asking.tries.min(4)));
+            self.ask_again(asking, Duration::from_millis(100 << asking.tries.min(4)));
         } else if self.network.reaches_both_ways(from, to) {
             self.later(delay, Occurrence::Asked(asking));
         } else {
-            self.ask_again(asking, std::time::Duration::from_secs(2));
+            self.ask_again(asking, Duration::from_secs(2));
         }
     }
 
-    pub(super) fn ask_again(&mut self, asking: Asking, pause: std::time::Duration) {
+    pub(super) fn ask_again(&mut self, asking: Asking, pause: Duration) {
         if self.now.after(pause) > asking.until {
             self.outcome.answers_lost += 1;
             self.answer_with_nothing(asking);

@@ -2,6 +2,7 @@
 
 use super::{
     cluster::{Cluster, MASTER_HOST, Message, Occurrence},
+    justify,
     network::LinkKind,
     node::{NodeId, Process, WorkerProcess},
     options::Sabotage,
@@ -120,13 +121,14 @@ impl Cluster {
     /// A worker gave up: it has no children any more.
     fn worker_exits(&mut self, id: NodeId, code: i32) {
         let Some(place) = self.nodes[id.0].worker().map(|worker| worker.place) else { return };
-        assert!(self.faults.may_worker_give_up(), "worker {place} exits with {code}");
+        assert!(self.faults.may_exit(id), "worker {place} exits with {code}");
         for link in self.network.links_of(id) {
             self.close(id, link);
         }
         self.nodes[id.0].process = Process::Gone;
         self.seats[place].node = None;
         self.seats[place].serves_at = None;
+        self.seats[place].restarted = true;
         // Whoever looks after the machine starts it again.
         self.later(std::time::Duration::from_secs(5), Occurrence::WorkerStarts { place });
     }
@@ -140,8 +142,12 @@ impl Cluster {
 
     fn remove_files(&mut self, id: NodeId, application: &ApplicationId) {
         let Some(place) = self.nodes[id.0].worker().map(|worker| worker.place) else { return };
-        if let Some(owner) = self.owners.get(application) {
-            self.seats[place].disk.remove_all(*owner);
+        let Some(owner) = self.owners.get(application).copied() else { return };
+        self.seats[place].disk.remove_all(owner);
+        if self.nodes[owner.0].driver().is_some() {
+            // A master that was started again knows of no application; one that misses a driver for long gives it up.
+            assert!(justify::may_be_disowned(self), "worker {place} removes the outputs of {application}, which runs");
+            self.disowned.insert(owner);
         }
     }
 

@@ -210,8 +210,12 @@ impl<M> Network<M> {
             wire.lost_after[side] = Some(heard_until);
             wire.held[side].clear();
             let patience = u64::try_from(wire.kind.patience()[side].as_millis()).unwrap_or(u64::MAX);
-            let late =
-                if half_open == Some(side) || !passes { chance.millis(patience / 2, patience) } else { Duration::ZERO };
+            let late = match half_open {
+                Some(end) if end == side => chance.millis(patience / 2, patience),
+                // The news cannot pass. Its next word is answered by nobody, or with the news.
+                _ if !passes => chance.millis(0, patience / 2),
+                _ => Duration::ZERO,
+            };
             let at = heard_until.after(late + chance.millis(0, slowest));
             arrivals.push(Arrival::Closed { at, side });
         }

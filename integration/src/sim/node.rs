@@ -62,6 +62,8 @@ pub(super) struct DriverProcess {
     pub(super) newest: BTreeMap<hearth_core::StageId, u32>,
     /// Attempts that were launched.
     pub(super) launched: HashSet<TaskId>,
+    /// Executors that it told the master to end.
+    pub(super) given_up: HashSet<ExecutorId>,
     /// The newest job that ended.
     pub(super) over: JobId,
 }

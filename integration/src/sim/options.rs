@@ -58,6 +58,8 @@ pub struct Application {
     pub cores_per_executor: Option<u32>,
     /// Cores in all.
     pub max_cores: Option<u32>,
+    /// Tasks that take too long get a second attempt.
+    pub speculates: bool,
     /// Its executors serve their outputs themselves; else the block services do.
     pub serves_itself: bool,
     /// One result in so many is stored at its executor; 0 for none.
@@ -74,6 +76,7 @@ impl Application {
             starts,
             cores_per_executor,
             max_cores: chance.once_in(2).then(|| chance.number(smallest, 8)),
+            speculates: chance.once_in(3),
             serves_itself: chance.once_in(3),
             store_once_in: [0, 2, 8][chance.index(2)],
             jobs: (0..jobs).map(|_| graph::random(chance, tasks / jobs, cores_per_executor.unwrap_or(1))).collect(),

@@ -16,6 +16,10 @@ pub struct Outcome {
     pub fetches_failed: u64,
     /// Stored results that could not be read, and were made again.
     pub results_lost: u64,
+    /// Times that stages began anew because an output that was made again had other rows.
+    pub rollbacks: u64,
+    /// Second attempts at tasks that took too long.
+    pub copies: u64,
     /// Executors that were started.
     pub executors: u64,
     /// Jobs that failed, each for a reason that the faults justify, and were run again.
@@ -48,6 +52,8 @@ impl Outcome {
             (&mut self.failed, more.failed),
             (&mut self.fetches_failed, more.fetches_failed),
             (&mut self.results_lost, more.results_lost),
+            (&mut self.rollbacks, more.rollbacks),
+            (&mut self.copies, more.copies),
             (&mut self.executors, more.executors),
             (&mut self.failures, more.failures),
             (&mut self.messages_lost, more.messages_lost),

@@ -1,236 +1,31 @@
-//! Faults: drawn from the seed, fired while tasks run, over after a while.
+//! What each fault does.
 
-use super::{
-    chance::Chance,
+use super::{Kind, Struck, Undo};
+use crate::sim::{
     cluster::{Cluster, MASTER_HOST, Occurrence},
     node::{NodeId, Process},
 };
-use hearth_core::{JobId, LinkId, Now};
 use hearth_driver::machine as driver;
-use hearth_worker::machine::Child;
-use std::{collections::BTreeSet, time::Duration};
-
-/// A kind of fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// An executor's process ends with code 137, 134 or 1.
-    KillExecutor,
-    /// A worker's process ends with all its children, with or without its disk, and is started again.
-    KillWorker,
-    /// A block service ends; its worker starts another one.
-    KillBlockService,
-    /// All outputs on a worker's disk are gone.
-    LoseDisk,
-    /// The master ends, and is started again with empty tables.
-    KillMaster,
-    /// A driver ends; its user starts another one.
-    KillDriver,
-    /// A process is stopped and continued.
-    Pause,
-    /// A link breaks, and both ends know it soon.
-    Cut,
-    /// A link breaks, and one end learns of it only from its keep-alive.
-    HalfOpen,
-    /// Links stop and go on, one by one.
-    Swizzle,
-    /// Some machines cannot talk to the others.
-    Partition,
-    /// Nothing passes from some machines to others; the other way round it does.
-    OneWay,
-    /// Tasks on one machine take longer.
-    Slow,
-    /// The wall's clock jumps.
-    ClockJump,
-    /// Executors cannot be started.
-    SpawnFails,
-    /// Tasks do not hear that they are to end.
-    Deaf,
-    /// Answers to executors are lost, late, or come twice.
-    LoseAnswers,
-    /// A user does not want a job any more, and then wants it again.
-    Cancel,
-}
-
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Self; 18] = [
-        Self::KillExecutor,
-        Self::KillWorker,
-        Self::KillBlockService,
-        Self::LoseDisk,
-        Self::KillMaster,
-        Self::KillDriver,
-        Self::Pause,
-        Self::Cut,
-        Self::HalfOpen,
-        Self::Swizzle,
-        Self::Partition,
-        Self::OneWay,
-        Self::Slow,
-        Self::ClockJump,
-        Self::SpawnFails,
-        Self::Deaf,
-        Self::LoseAnswers,
-        Self::Cancel,
-    ];
-
-    fn random(chance: &mut Chance) -> Self {
-        use Kind::*;
-        // What happens most in clusters comes most often.
-        const OFTEN: [Kind; 8] =
-            [KillExecutor, KillExecutor, KillWorker, Cut, Pause, Partition, LoseDisk, KillExecutor];
-        if chance.once_in(2) {
-            OFTEN[chance.index(OFTEN.len() - 1)]
-        } else {
-            Kind::ALL[chance.index(Kind::ALL.len() - 1)]
-        }
-    }
-}
-
-/// One fault.
-#[derive(Debug)]
-struct Fault {
-    kind: Kind,
-    /// It is due when so many tasks were started …
-    after_tasks: u64,
-    /// … and so much time has passed.
-    delay: Duration,
-    /// Times that there was nothing for it to strike.
-    misses: u32,
-    undo: Undo,
-}
-
-/// What ends a fault.
-#[derive(Debug)]
-enum Undo {
-    Nothing,
-    Heal(Vec<(usize, usize)>),
-    Unclog(LinkId),
-    Quicken(usize),
-    HearAnswers,
-}
-
-/// All faults of a run.
-#[derive(Debug)]
-pub(super) struct Faults {
-    /// In the order in which they are due.
-    all: Vec<Fault>,
-    queued: usize,
-    over_at: Now,
-    spawns_that_fail: u32,
-    deaf_tasks: u32,
-    answers_lost: bool,
-    cancelled: BTreeSet<(NodeId, JobId)>,
-    block_service_deaths: u32,
-}
-
-/// Times that a fault looks for something to strike before another one takes its place.
-const MISSES: u32 = 10;
-
-impl Faults {
-    pub(super) fn plan(chance: &mut Chance, count: u32) -> Self {
-        let fault = |chance: &mut Chance| Fault {
-            kind: Kind::random(chance),
-            after_tasks: chance.between(1, 170),
-            delay: chance.millis(0, 500),
-            misses: 0,
-            undo: Undo::Nothing,
-        };
-        let mut all: Vec<_> = (0..count).map(|_| fault(chance)).collect();
-        all.sort_by_key(|fault| fault.after_tasks);
-        Self {
-            all,
-            queued: 0,
-            over_at: Now::default(),
-            spawns_that_fail: 0,
-            deaf_tasks: 0,
-            answers_lost: false,
-            cancelled: BTreeSet::new(),
-            block_service_deaths: 0,
-        }
-    }
-
-    /// When the last of the faults that fired is over.
-    pub(super) const fn over_at(&self) -> Now {
-        self.over_at
-    }
-
-    pub(super) fn was_cancelled(&self, driver: NodeId, job: JobId) -> bool {
-        self.cancelled.contains(&(driver, job))
-    }
-
-    /// Whether a worker has reason to give up.
-    pub(super) const fn may_worker_give_up(&self) -> bool {
-        self.block_service_deaths > 10
-    }
-}
-
-/// A fault that has struck: how long it lasts, and what ends it.
-type Struck = Option<(Duration, Undo)>;
+use hearth_worker::machine::{self as worker, Child};
+use std::time::Duration;
 
 impl Cluster {
-    /// One more task was started: some faults may be due.
-    pub(super) fn task_started(&mut self) {
-        while let Some(fault) = self.faults.all.get(self.faults.queued) {
-            if fault.after_tasks > self.outcome.tasks {
-                return;
-            }
-            let (place, delay) = (self.faults.queued, fault.delay);
-            self.faults.queued += 1;
-            self.later(delay, Occurrence::FaultIsDue { place });
-        }
-    }
-
-    pub(super) fn fault_is_due(&mut self, place: usize) {
-        let kind = self.faults.all[place].kind;
-        match self.strike(kind) {
-            Some((lasts, undo)) => {
-                self.trace.say(self.now, || format!("FAULT {kind:?} for {lasts:?}: {undo:?}"));
-                self.outcome.fired[kind as usize] += 1;
-                let over = self.now.after(lasts);
-                self.faults.over_at = self.faults.over_at.max(over);
-                self.faults.all[place].undo = undo;
-                self.queue.put(over, Occurrence::FaultIsOver { place });
-            }
-            None => {
-                let fault = &mut self.faults.all[place];
-                fault.misses += 1;
-                if fault.misses.is_multiple_of(MISSES) {
-                    fault.kind = Kind::random(&mut self.chance);
-                }
-                let delay = self.chance.millis(10, 100);
-                self.later(delay, Occurrence::FaultIsDue { place });
-            }
-        }
-    }
-
-    pub(super) fn fault_is_over(&mut self, place: usize) {
-        let undo = std::mem::replace(&mut self.faults.all[place].undo, Undo::Nothing);
-        match undo {
-            Undo::Nothing => {}
-            Undo::Heal(pairs) => {
-                for (link, arrivals) in self.network.heal(self.now, &pairs, &mut self.chance) {
-                    self.arrive(link, arrivals);
-                }
-            }
-            Undo::Unclog(link) => {
-                let arrivals = self.network.unclog(self.now, link, &mut self.chance);
-                self.arrive(link, arrivals);
-            }
-            Undo::Quicken(seat) => self.seats[seat].slow = 1,
-            Undo::HearAnswers => self.faults.answers_lost = false,
-        }
-    }
-
     /// Lets a fault happen, when there is something for it to strike.
-    fn strike(&mut self, kind: Kind) -> Struck {
+    pub(super) fn strike(&mut self, kind: Kind) -> Struck {
         let at_once = Some((Duration::ZERO, Undo::Nothing));
         match kind {
             Kind::KillExecutor => {
                 let node = self.some_node(|process| matches!(process, Process::Executor(_)))?;
                 let exit_code = [137, 137, 134, 1][self.chance.index(3)];
-                self.executor_exits(node, exit_code);
+                self.crash(node, exit_code);
                 at_once
+            }
+            Kind::StopWorker => {
+                let place = self.some_worker()?;
+                let id = self.seats[place].node.filter(|id| !self.nodes[id.0].is_paused(self.now))?;
+                self.faults.stopping.insert(id).then_some(())?;
+                self.worker_event(id, worker::Event::StopAsked { reason: "its machine is needed".into() });
+                Some((Duration::from_secs(10), Undo::Nothing))
             }
             Kind::KillWorker => self.kill_worker(),
             Kind::KillBlockService => {
@@ -240,11 +35,7 @@ impl Cluster {
                 let of = self.seats[place].node?;
                 self.worker_event(
                     of,
-                    hearth_worker::machine::Event::ChildExited {
-                        child: Child::BlockService,
-                        exit_code: 137,
-                        tail: String::new(),
-                    },
+                    worker::Event::ChildExited { child: Child::BlockService, exit_code: 137, tail: String::new() },
                 );
                 Some((Duration::from_secs(1), Undo::Nothing))
             }
@@ -318,6 +109,16 @@ impl Cluster {
             }
             Kind::Cancel => self.cancel(),
         }
+    }
+
+    /// An executor's process ends by itself, or by somebody's hand: the one is held against what it ran, the other is not.
+    pub(in crate::sim) fn crash(&mut self, id: NodeId, exit_code: i32) {
+        if let Some(process) = self.nodes[id.0].executor().filter(|_| ![137, 143].contains(&exit_code)) {
+            for task in process.tasks.values() {
+                self.faults.count(process.driver, task.launch.stage, task.launch.partition);
+            }
+        }
+        self.executor_exits(id, exit_code);
     }
 
     fn some_node(&mut self, which: impl Fn(&Process) -> bool) -> Option<NodeId> {
@@ -418,21 +219,21 @@ impl Cluster {
     }
 
     /// Whether the next executor cannot be started.
-    pub(super) const fn spawn_fails(&mut self) -> bool {
+    pub(in crate::sim) const fn spawn_fails(&mut self) -> bool {
         let fails = self.faults.spawns_that_fail > 0;
         self.faults.spawns_that_fail = self.faults.spawns_that_fail.saturating_sub(1);
         fails
     }
 
     /// Whether the next task is deaf.
-    pub(super) fn is_deaf(&mut self) -> bool {
+    pub(in crate::sim) fn is_deaf(&mut self) -> bool {
         let deaf = self.faults.deaf_tasks > 0 && self.chance.once_in(3);
         self.faults.deaf_tasks -= u32::from(deaf);
         deaf
     }
 
     /// Whether answers are not to be relied on.
-    pub(super) const fn loses_answers(&self) -> bool {
+    pub(in crate::sim) const fn loses_answers(&self) -> bool {
         self.faults.answers_lost
     }
 }
