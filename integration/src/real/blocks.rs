@@ -80,45 +80,10 @@ fn served(log: &Path, application: &ApplicationId) -> u64 {
 }
 
 impl TestCluster {
-    /// How many requests a worker's block service has answered.
-    pub fn requests_served(&self, worker: usize) -> usize {
-        lines(&service_log(self, worker), "served a request").len()
-    }
-
     /// Bytes of blocks that a worker's block service has served.
     pub fn bytes_served(&self, worker: usize) -> u64 {
         lines(&service_log(self, worker), "served a request").iter().map(|line| number(line, "bytes")).sum()
     }
-
-    /// How many requests executors of an application have made to a worker's block service, and how many of them were
-    /// answered and how many broke.
-    pub fn requests_made(&self, application: &ApplicationId, worker: usize) -> Requests {
-        let serving = lines(&service_log(self, worker), "serving blocks").into_iter().next();
-        let Some(serving) = serving else { return Requests::default() };
-        let address = field(&serving, "address");
-        let logs: Vec<_> =
-            (0..self.workers.len()).flat_map(|w| executor_logs(&self.work_dir(w), application)).collect();
-        let count = |message: &str| {
-            let found = logs.iter().flat_map(|log| lines(log, message));
-            found.filter(|l| field(l, "address") == address).count()
-        };
-        Requests {
-            answered: count("got the blocks"),
-            broken: count("a request for blocks broke"),
-            made: count("asking for blocks"),
-        }
-    }
-}
-
-/// Requests for blocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Requests {
-    /// All.
-    pub made: usize,
-    /// Those whose answer came whole.
-    pub answered: usize,
-    /// Those whose answer broke off or never came.
-    pub broken: usize,
 }
 
 #[cfg(test)]

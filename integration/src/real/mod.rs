@@ -13,7 +13,7 @@ pub mod proxy;
 #[cfg(feature = "sql")]
 pub mod s3;
 
-pub use blocks::{Requests, Traffic};
+pub use blocks::Traffic;
 pub use cluster::{ClusterOptions, LOG_BLOCKS, TestCluster};
 pub use daemon::{Daemon, Run, run, run_command};
 pub use disk::SmallDisk;

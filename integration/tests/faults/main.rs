@@ -1,11 +1,11 @@
 //! Processes killed in a running query: it ends right or with one clear error, and nothing is left running.
 //!
-//! Each test shows that its fault happened: the process it killed was alive in the middle of the query, and was seen
-//! to be gone before the query ended.
+//! The faults of the table are in [`table`]; here are those of masters, of interrupts and of disks that are really full. Each
+//! test shows that its fault happened: the process it killed was alive in the middle of the query.
 
 mod table;
 
-use hearth_integration::real::{Daemon, Process, SmallDisk, TestCluster, eventually, run, signal};
+use hearth_integration::real::{Daemon, SmallDisk, TestCluster, eventually, run};
 use rustix::process::Signal;
 
 /// Counts all pairs of orders of a customer: some seconds of work with two shuffles, and an answer that is known.
@@ -46,80 +46,11 @@ fn left_in_shuffle(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     walk(dir).into_iter().filter(|p| p.to_string_lossy().contains("/shuffle/")).collect()
 }
 
-fn kill(process: &Process, query: &mut Daemon) {
-    assert!(!query.is_over(), "the query was over before the fault: {}", query.log());
-    signal(process.pid, Signal::KILL);
-    let gone = || std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).map_or(true, |s| s.contains(") Z "));
-    eventually("the killed process is gone", || gone().then_some(()));
-    assert!(!query.is_over(), "the query was over before the fault: {}", query.log());
-}
-
 #[track_caller]
 fn ends_right(query: &mut Daemon) {
     let status = query.wait();
     assert!(status.success(), "{}", query.log());
     assert_eq!(query.output().trim(), ANSWER.trim());
-}
-
-#[test]
-fn an_executor_is_killed() {
-    let cluster = TestCluster::start(&[1, 1]);
-    let mut query = running(&cluster, &[]);
-    let victim = cluster.executors().remove(0);
-    kill(&victim, &mut query);
-    ends_right(&mut query);
-    assert!(query.log().contains("executor"), "the user hears of it: {}", query.log());
-    cluster.await_idle();
-}
-
-#[test]
-fn an_executor_is_killed_that_served_its_own_blocks() {
-    let cluster = TestCluster::start(&[1, 1]);
-    let conf = ["--conf", "spark.shuffle.service.enabled=false", "--conf", "hearth.shuffle.localRead=false"];
-    let mut query = running(&cluster, &conf);
-    let victim = cluster.executors().remove(0);
-    kill(&victim, &mut query);
-    ends_right(&mut query);
-    cluster.await_idle();
-}
-
-#[test]
-fn a_block_service_is_killed() {
-    let cluster = TestCluster::start_logging_blocks(&[1, 1]);
-    let mut query = running(&cluster, &["--conf", "hearth.shuffle.localRead=false"]);
-    let app = cluster.await_application("slow", |_| true).id;
-    let victim = cluster.block_service(0);
-    eventually("it serves blocks to the query", || (cluster.requests_served(0) > 0).then_some(()));
-    // Held while a request is under way, so that the kill breaks one.
-    signal(victim.pid, Signal::STOP);
-    eventually("a request waits for its answer", || {
-        assert!(!query.is_over(), "the query was over before the fault: {}", query.log());
-        let requests = cluster.requests_made(&app, 0);
-        (requests.made > requests.answered && requests.made > cluster.requests_served(0)).then_some(())
-    });
-    kill(&victim, &mut query);
-    ends_right(&mut query);
-    let requests = cluster.requests_made(&app, 0);
-    assert!(requests.broken > 0, "a reader noticed: {requests:?}");
-    eventually("the worker has started another block service", || (cluster.block_services().len() == 2).then_some(()));
-    cluster.await_idle();
-}
-
-#[test]
-fn a_worker_is_killed() {
-    let mut cluster = TestCluster::start(&[1, 1]);
-    let mut query = running(&cluster, &[]);
-    let worker = Process { pid: cluster.workers[0].pid(), command: "worker".into(), resident_kib: 0 };
-    let work_dir = cluster.work_dir(0);
-    // The worker is our own child: reap it, so that it is gone.
-    assert!(!query.is_over(), "the query was over before the fault");
-    cluster.workers[0].signal(Signal::KILL);
-    cluster.workers[0].wait();
-    assert!(!query.is_over(), "the query was over before the fault");
-    eventually("nothing of the worker is left running", || Process::below(&work_dir).is_empty().then_some(()));
-    ends_right(&mut query);
-    let is_dead = || cluster.status().workers.into_iter().any(|w| w.state == hearth_core::WorkerState::Dead);
-    eventually(&format!("the master knows that worker {} is dead", worker.pid), || is_dead().then_some(()));
 }
 
 #[test]
@@ -152,19 +83,6 @@ fn the_master_is_killed_and_started_again() {
     // The cluster goes on.
     let count = "select count(*) as n from tpch.sf0_01.lineitem";
     assert_eq!(cluster.sql(&["--format", "csv", "-e", count]).ok(), "n\n60175\n");
-}
-
-#[test]
-fn the_client_is_killed() {
-    let cluster = TestCluster::start(&[1, 1]);
-    let mut query = running(&cluster, &[]);
-    query.signal(Signal::KILL);
-    query.wait();
-    cluster.await_idle();
-    let app = cluster.await_application("slow", |a| a.state.is_final());
-    assert_eq!(app.state, hearth_core::ApplicationState::Killed, "{}", app.message);
-    let left = left_in_shuffle(cluster.dir());
-    assert!(left.is_empty(), "shuffle files of an application that is over: {left:?}");
 }
 
 #[test]

@@ -16,7 +16,8 @@ macro_rules! rows {
 }
 
 rows! {
-    a1 "A1"
+    a1a "A1a"
+    a1b "A1b"
     a2 "A2"
     a3 "A3"
     a4 "A4"

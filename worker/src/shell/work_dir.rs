@@ -8,6 +8,7 @@
 //! work/<app>/<executor>/{stdout,stderr} logs; kept after the application's end, until nothing in work/<app> has
 //!                                       changed for a configured time
 //! work/<app>/<executor>/tmp/            scratch; gone with the application
+//! work/<app>/<executor>/blocks/         map outputs that the executor serves itself; gone with it, or with the application
 //! ```
 
 use super::WorkerError;
@@ -165,7 +166,10 @@ fn sweep_application(application: &Path) -> io::Result<()> {
     for entry in directories(application)? {
         // Executors are numbered; what is not a number is none of ours.
         if entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()) {
-            first = first.and(remove_dir(&entry.path().join("tmp")));
+            // Executors remove both themselves, unless they are killed.
+            for left in ["tmp", "blocks"] {
+                first = first.and(remove_dir(&entry.path().join(left)));
+            }
         }
     }
     first
@@ -277,9 +281,11 @@ mod tests {
         fs::write(dirs.work.join("stderr"), "log").unwrap();
         fs::write(dirs.work.join("tmp/spill"), "rows").unwrap();
         fs::write(dirs.shuffle.join("shuffle_0_0_0.data"), "rows").unwrap();
+        fs::create_dir(dirs.work.join("blocks")).unwrap();
+        fs::write(dirs.work.join("blocks/shuffle_0_0_1.data"), "rows").unwrap();
         work.remove_application(&app()).unwrap();
         assert!(dirs.work.join("stderr").exists());
-        assert!(!dirs.work.join("tmp").exists() && !dirs.shuffle.exists());
+        assert!(!dirs.work.join("tmp").exists() && !dirs.work.join("blocks").exists() && !dirs.shuffle.exists());
         assert!(other.shuffle.exists());
         work.remove_application(&app()).unwrap();
         work.remove_application(&"app-3".parse().unwrap()).unwrap();

@@ -17,6 +17,20 @@ pub(super) fn killed_mid_map(trial: &mut Trial) {
     trial.nothing_is_left(&cluster);
 }
 
+/// A1 where executors serve what they wrote themselves: it goes with them.
+pub(super) fn killed_with_its_outputs(trial: &mut Trial) {
+    trial.failpoints("task.start[stage=3]=kill*1");
+    let cluster = trial.cluster(&[1, 1]);
+    let own = ["--conf", "spark.shuffle.service.enabled=false"];
+    let mut query = trial.start(&cluster, &[&own[..], &REMOTE].concat());
+    trial.ends_right(&mut query);
+    let fired = trial.must_have_fired(1..=1);
+    // All that it ever began. Whoever was about to read it runs again too.
+    trial.took(fired.iter().map(super::Fired::pid).collect());
+    trial.few_attempts(3);
+    trial.nothing_is_left(&cluster);
+}
+
 /// A2: in the middle of its input's bytes. Nothing of a stage that was finished runs again.
 pub(super) fn killed_mid_reduce(trial: &mut Trial) {
     trial.failpoints("fetch.chunk[all>=100000]=kill*1");
