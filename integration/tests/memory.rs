@@ -2,7 +2,9 @@
 //!
 //! Expected rows come from arithmetic. Each test shows that memory was too little: a task ran out of it, or spilled.
 
-use hearth_integration::real::{Daemon, TestCluster};
+use hearth_integration::real::{Daemon, TestCluster, eventually, signal};
+use rustix::process::Signal;
+use std::{fs, path::PathBuf};
 
 /// Memory of an executor in MiB: below this, its pool stays as large as it is.
 const MEMORY_MIB: u64 = 128;
@@ -67,5 +69,75 @@ fn one_key_holds_nine_rows_of_ten() {
     let log = log_of(query, &format!("n,v,t,m\n{rows},{},{},{m}", rows * (rows - 1) / 2, rows * ROW_BYTES));
     let ran_out = log.matches("ran out of memory on executor").count();
     assert_eq!(ran_out, 1, "the task of that key: {log}");
+    cluster.await_idle();
+}
+
+/// A control group of little memory, for as long as this lives.
+struct SmallGroup(PathBuf);
+
+impl SmallGroup {
+    /// Nothing where this process may not make one: it is not root, or is confined itself.
+    fn make(mib: u64) -> Option<Self> {
+        let name = format!("hearth-test-{}", std::process::id());
+        let first = PathBuf::from("/sys/fs/cgroup/memory");
+        let (group, limit) = match first.is_dir() {
+            true => (Self(first.join(name)), "memory.limit_in_bytes"),
+            false => (Self(PathBuf::from("/sys/fs/cgroup").join(name)), "memory.max"),
+        };
+        fs::create_dir(&group.0).ok()?;
+        fs::write(group.0.join(limit), (mib << 20).to_string()).ok()?;
+        // Where there is swap, the kernel would take that first.
+        let _ = fs::write(group.0.join("memory.swap.max"), "0");
+        let _ = fs::write(group.0.join("memory.swappiness"), "0");
+        Some(group)
+    }
+
+    fn take(&self, pid: u32) {
+        fs::write(self.0.join("cgroup.procs"), pid.to_string()).unwrap();
+    }
+}
+
+impl Drop for SmallGroup {
+    fn drop(&mut self) {
+        // Of the dead nobody is left in it.
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// A join that holds some hundred MiB in each of two executors of a GiB.
+const LARGE: &str = "select count(*) as n from \
+                     (select value as k, repeat(chr(65 + value % 26), 4000) as t from range(0, 100000)) a \
+                     join (select value as k, value as m from range(0, 200000)) b on a.k = b.k and length(a.t) < b.m + 9000";
+
+fn start_large(cluster: &TestCluster) -> Daemon {
+    let conf = ["--conf", "spark.sql.autoBroadcastJoinThreshold=-1", "--conf", "spark.sql.shuffle.partitions=2"];
+    let args = [&["--format", "csv", "--executor-cores", "1", "-e", LARGE][..], &conf].concat();
+    let query = cluster.start_sql("large", &args);
+    cluster.await_application("large", |a| a.executors.len() == 2);
+    query
+}
+
+/// Fault A19: needs control groups, or skips.
+#[test]
+fn the_kernel_kills_an_executor_for_memory() {
+    let Some(group) = SmallGroup::make(48) else { return };
+    let cluster = TestCluster::start(&[1, 1]);
+    let query = start_large(&cluster);
+    let victim = cluster.executors().remove(0);
+    group.take(victim.pid);
+    let log = log_of(query, "n\n100000");
+    assert!(log.contains("Caught fatal signal 9: the kernel killed it, out of memory; it had "), "{log}");
+    assert!(log.contains("at its peak (limit of its control group: 48 MiB), and was granted 1024 MiB"), "{log}");
+    cluster.await_idle();
+}
+
+#[test]
+fn an_executor_that_somebody_kills_did_not_want_memory() {
+    let cluster = TestCluster::start(&[1, 1]);
+    let query = start_large(&cluster);
+    let victim = eventually("an executor runs", || cluster.executors().into_iter().next());
+    signal(victim.pid, Signal::KILL);
+    let log = log_of(query, "n\n100000");
+    assert!(log.contains("signal 9: not by Hearth, nor by the kernel for want of memory; it had "), "{log}");
     cluster.await_idle();
 }

@@ -21,11 +21,13 @@
 mod copy;
 mod error;
 mod launch;
+mod memory;
 mod outcome;
 mod rotate;
 mod running;
 
 pub use error::LaunchError;
 pub use launch::{Launch, LogFile, Profile};
+pub use memory::MemoryEnd;
 pub use outcome::Outcome;
 pub use running::Running;

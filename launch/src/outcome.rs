@@ -1,5 +1,6 @@
 //! How a child ended.
 
+use crate::MemoryEnd;
 use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
 /// How a child ended.
@@ -15,10 +16,20 @@ pub struct Outcome {
     pub message: String,
     /// The end of its standard error (4 KiB at most).
     pub tail: String,
+    /// Whether its parent had told it to end, softly or not.
+    pub asked: bool,
+    /// What memory it had.
+    pub memory: MemoryEnd,
 }
 
 impl Outcome {
-    pub(crate) fn new(status: io::Result<ExitStatus>, wall: Duration, tail: String) -> Self {
+    pub(crate) fn new(
+        status: io::Result<ExitStatus>,
+        wall: Duration,
+        tail: String,
+        asked: bool,
+        memory: MemoryEnd,
+    ) -> Self {
         let (exit_code, signal, message) = match status {
             Ok(status) => match (status.code(), status.signal()) {
                 (Some(0), _) => (0, None, "Exited".to_owned()),
@@ -29,6 +40,6 @@ impl Outcome {
             },
             Err(error) => (1, None, format!("Its end could not be awaited: {error}")),
         };
-        Self { exit_code, signal, wall, message, tail }
+        Self { exit_code, signal, wall, message, tail, asked, memory }
     }
 }

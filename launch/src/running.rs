@@ -1,11 +1,17 @@
 //! A child that runs.
 
-use crate::{Launch, LaunchError, LogFile, Outcome, copy::Copy, rotate::RotatingLog};
+use crate::{
+    Launch, LaunchError, LogFile, MemoryEnd, Outcome,
+    copy::Copy,
+    memory::{self, MemoryWatch, System},
+    rotate::RotatingLog,
+};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::{
     io,
     path::PathBuf,
     process::{ExitStatus, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -13,7 +19,7 @@ use tokio::{
     process::{Child, ChildStdin},
     signal::unix::{SignalKind, signal},
     sync::oneshot,
-    time::timeout,
+    time::{interval, timeout},
 };
 
 /// How long the pipes may stay open once the group is dead: only a process that left the group can hold them.
@@ -33,8 +39,10 @@ pub struct Running {
     stderr: Copy,
     first_line: Option<oneshot::Receiver<String>>,
     started: Instant,
+    memory: MemoryWatch,
+    asked: AtomicBool,
     /// Its status and how long it lived, once it is reaped.
-    ended: Option<(io::Result<ExitStatus>, Duration)>,
+    ended: Option<(io::Result<ExitStatus>, Duration, MemoryEnd)>,
 }
 
 impl Running {
@@ -77,6 +85,8 @@ impl Running {
             stderr,
             first_line: Some(first_line),
             started,
+            memory: MemoryWatch::new(System::default(), group.as_raw_pid().unsigned_abs()),
+            asked: AtomicBool::new(false),
             ended: None,
         })
     }
@@ -101,6 +111,13 @@ impl Running {
 
     /// Asks the process group to end (SIGTERM), or ends it (SIGKILL). Does nothing once the child is over.
     pub fn kill(&self, hard: bool) {
+        if self.group.is_some() {
+            self.asked.store(true, Ordering::Relaxed);
+        }
+        self.signal(hard);
+    }
+
+    fn signal(&self, hard: bool) {
         if let Some(group) = self.group {
             // The one failure is that nobody is left in it.
             let _ = kill_process_group(group, if hard { Signal::KILL } else { Signal::TERM });
@@ -111,9 +128,9 @@ impl Running {
     pub async fn outcome(&mut self) -> Outcome {
         if self.ended.is_none() {
             if let Some(pid) = self.group {
-                match until_dead(pid).await {
+                match until_dead(pid, &mut self.memory).await {
                     // Dead, but not reaped: the group's number is still the child's.
-                    Ok(()) => self.kill(true),
+                    Ok(()) => self.signal(true),
                     Err(error) => {
                         tracing::warn!(pid = self.pid, %error, "a child's end can only be awaited; its group may outlive it");
                     }
@@ -121,7 +138,7 @@ impl Running {
             }
             let status = self.child.wait().await;
             self.group = None;
-            self.ended = Some((status, self.started.elapsed()));
+            self.ended = Some((status, self.started.elapsed(), self.memory.end()));
         }
         let drained = timeout(DRAIN, async {
             self.stdout.finish().await;
@@ -130,12 +147,13 @@ impl Running {
         if drained.await.is_err() {
             tracing::warn!(pid = self.pid, "a process that left its group still holds the output of a child");
         }
-        let (status, wall) = match &self.ended {
-            Some((Ok(status), wall)) => (Ok(*status), *wall),
-            Some((Err(error), wall)) => (Err(io::Error::new(error.kind(), error.to_string())), *wall),
-            None => unreachable!("set above"),
+        let Some((status, wall, memory)) = &self.ended else { unreachable!("set above") };
+        let status = match status {
+            Ok(status) => Ok(*status),
+            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
         };
-        Outcome::new(status, wall, self.stderr.tail())
+        let asked = self.asked.load(Ordering::Relaxed);
+        Outcome::new(status, *wall, self.stderr.tail(), asked, memory.clone())
     }
 }
 
@@ -145,12 +163,16 @@ impl Drop for Running {
     }
 }
 
-/// Waits until a child is dead, and leaves it unreaped.
-async fn until_dead(pid: Pid) -> io::Result<()> {
+/// Waits until a child is dead, and leaves it unreaped. Until then it looks after its memory.
+async fn until_dead(pid: Pid, memory: &mut MemoryWatch) -> io::Result<()> {
     let mut changes = signal(SignalKind::child())?;
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let mut looks = interval(memory::INTERVAL);
     while waitid(WaitId::Pid(pid), look)?.is_none() {
-        changes.recv().await;
+        tokio::select! {
+            _ = changes.recv() => {}
+            _ = looks.tick() => memory.look(),
+        }
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ impl Cluster {
                 self.worker_event(of, worker::Event::SpawnFailed { child, message: "no more processes".into() });
             }
             Occurrence::ChildIsOver { of, child, exit_code } => {
-                self.worker_event(of, worker::Event::ChildExited { child, exit_code, tail: String::new() });
+                self.worker_event(of, worker::Event::ChildExited { child, exit_code, cause: None, tail: String::new() });
             }
             Occurrence::Exits { node, exit_code } => self.executor_exits(node, exit_code),
             Occurrence::TaskReads { node, task } => self.task_reads(node, task),

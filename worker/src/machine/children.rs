@@ -18,16 +18,20 @@ fn describe(exit_code: i32) -> String {
     }
 }
 
-/// What an exit code says, with the end of the log.
-pub(super) fn describe_with_log(exit_code: i32, tail: &str) -> String {
+/// What an exit code says, with what else is known of the end, and the end of the log.
+pub(super) fn describe_with_log(exit_code: i32, cause: Option<&str>, tail: &str) -> String {
+    let mut what = describe(exit_code);
+    if let Some(cause) = cause {
+        what = format!("{what}: {cause}");
+    }
     let tail = tail.trim();
     let mut from = tail.len().saturating_sub(MAX_TAIL);
     while !tail.is_char_boundary(from) {
         from += 1;
     }
     match &tail[from..] {
-        "" => describe(exit_code),
-        end => format!("{}; the end of its log:\n{end}", describe(exit_code)),
+        "" => what,
+        end => format!("{what}; the end of its log:\n{end}"),
     }
 }
 
@@ -110,7 +114,7 @@ impl Worker {
             Child::BlockService => {
                 let why = match end {
                     End::NeverStarted(message) => message,
-                    End::Exited(exit_code, tail) => describe_with_log(exit_code, &tail),
+                    End::Exited { exit_code, cause, tail } => describe_with_log(exit_code, cause.as_deref(), &tail),
                 };
                 let (limit, settled) = (self.options.block_service_deaths, self.options.block_service_settled);
                 if let Err(hopeless) = self.blocks.died(now, &why, limit, settled, fx) {
@@ -126,13 +130,15 @@ impl Worker {
         let Some(remains) = self.executors.remove(&executor) else { return };
         let exit_code = match &end {
             End::NeverStarted(_) => None,
-            End::Exited(exit_code, _) => Some(*exit_code),
+            End::Exited { exit_code, .. } => Some(*exit_code),
         };
         let (state, message) = match (remains.killed, end) {
             (Some(reason), _) => (ExecutorState::Killed, reason),
             (None, End::NeverStarted(message)) => (ExecutorState::Failed, message),
-            (None, End::Exited(0, _)) => (ExecutorState::Exited, describe(0)),
-            (None, End::Exited(exit_code, tail)) => (ExecutorState::Failed, describe_with_log(exit_code, &tail)),
+            (None, End::Exited { exit_code: 0, .. }) => (ExecutorState::Exited, describe(0)),
+            (None, End::Exited { exit_code, cause, tail }) => {
+                (ExecutorState::Failed, describe_with_log(exit_code, cause.as_deref(), &tail))
+            }
         };
         let (application, id) = &executor;
         let level = if state == ExecutorState::Failed { Level::Warn } else { Level::Info };
@@ -186,8 +192,15 @@ impl Worker {
 pub(super) enum End {
     /// It could not be started: why.
     NeverStarted(String),
-    /// Its exit code and the end of its log.
-    Exited(i32, String),
+    /// It ran.
+    Exited {
+        /// Its exit code.
+        exit_code: i32,
+        /// What else is known of its end.
+        cause: Option<String>,
+        /// The end of its log.
+        tail: String,
+    },
 }
 
 /// The end of an executor that never was.
@@ -210,10 +223,14 @@ mod tests {
 
     #[test]
     fn tails_are_cut_between_characters() {
-        assert_eq!(describe_with_log(1, " \n"), "Exited with error status 1");
-        assert_eq!(describe_with_log(1, "boom\n"), "Exited with error status 1; the end of its log:\nboom");
+        assert_eq!(describe_with_log(1, None, " \n"), "Exited with error status 1");
+        assert_eq!(describe_with_log(1, None, "boom\n"), "Exited with error status 1; the end of its log:\nboom");
+        assert_eq!(
+            describe_with_log(137, Some("by the kernel"), "boom"),
+            "Caught fatal signal 9: by the kernel; the end of its log:\nboom"
+        );
         // 2048 is no multiple of 3: a cut by bytes would split a character.
-        let long = describe_with_log(1, &"€".repeat(1000));
+        let long = describe_with_log(1, None, &"€".repeat(1000));
         assert_eq!(long.matches('€').count(), 682);
     }
 }

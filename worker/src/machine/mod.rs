@@ -121,6 +121,8 @@ pub enum Event {
         child: Child,
         /// Its exit code, or 128 and the signal's number.
         exit_code: i32,
+        /// What is known of who ended it and why, where its exit code does not say that.
+        cause: Option<String>,
         /// The end of its standard error.
         tail: String,
     },

@@ -115,8 +115,8 @@ impl Machine for Worker {
             Event::MasterSaid { link, message } => self.master_said(now, link, message, fx),
             Event::ChildStarted { child, pid, port } => self.child_started(now, child, pid, port, fx),
             Event::SpawnFailed { child, message } => self.child_over(now, child, End::NeverStarted(message), fx),
-            Event::ChildExited { child, exit_code, tail } => {
-                self.child_over(now, child, End::Exited(exit_code, tail), fx);
+            Event::ChildExited { child, exit_code, cause, tail } => {
+                self.child_over(now, child, End::Exited { exit_code, cause, tail }, fx);
             }
             Event::StopAsked { reason } => self.stop_asked(now, reason, fx),
         }

@@ -9,7 +9,7 @@ use hearth_core::{
     bootstrap::{BlocksBootstrap, ExecutorBootstrap},
     conf::{Conf, keys},
 };
-use hearth_launch::{Launch, LaunchError, LogFile, Outcome, Profile, Running};
+use hearth_launch::{Launch, LaunchError, LogFile, MemoryEnd, Outcome, Profile, Running};
 use serde_json::to_vec;
 use std::{
     ffi::OsString,
@@ -91,7 +91,7 @@ impl Launcher for ProcessLauncher {
         let mut launch = self.launch(args.map(Into::into).to_vec(), &bootstrap.work_dir, line);
         // What libraries write to a temporary directory goes when the scratch goes.
         launch.env.push(("TMPDIR".into(), bootstrap.work_dir.join("tmp").into()));
-        tokio::spawn(watch(launch, seat));
+        tokio::spawn(watch(launch, Some(bootstrap.resources.memory_mib), seat));
     }
 
     fn start_block_service(&self, bootstrap: BlocksBootstrap, seat: ChildSeat) {
@@ -103,7 +103,7 @@ impl Launcher for ProcessLauncher {
         let launch = self.launch(vec!["blocks".into()], &dir, line);
         tokio::spawn(async move {
             match tokio::fs::create_dir_all(&dir).await {
-                Ok(()) => watch(launch, seat).await,
+                Ok(()) => watch(launch, None, seat).await,
                 Err(error) => seat.failed(format!("its directory {dir:?} cannot be made: {error}")).await,
             }
         });
@@ -114,8 +114,8 @@ fn refuse(seat: ChildSeat, message: String) {
     tokio::spawn(seat.failed(message));
 }
 
-/// Starts a child and stays with it until it is over.
-async fn watch(launch: Launch, mut seat: ChildSeat) {
+/// Starts a child, which was granted so many MiB, and stays with it until it is over.
+async fn watch(launch: Launch, granted_mib: Option<u64>, mut seat: ChildSeat) {
     let mut running = match launch.start() {
         Ok(running) => running,
         Err(error) => return seat.failed(error.to_string()).await,
@@ -136,7 +136,32 @@ async fn watch(launch: Launch, mut seat: ChildSeat) {
     };
     seat.started(running.pid(), port).await;
     let outcome = until_over(&mut running, &mut seat).await;
-    seat.exited(outcome.exit_code, outcome.tail).await;
+    let cause = cause_of(&outcome, granted_mib);
+    seat.ended(outcome.exit_code, cause, outcome.tail).await;
+}
+
+/// Who killed a child that this worker did not tell to end, and what memory has to do with it. The kernel says neither.
+fn cause_of(outcome: &Outcome, granted_mib: Option<u64>) -> Option<String> {
+    const SIGKILL: i32 = 9;
+    if outcome.asked || outcome.signal != Some(SIGKILL) {
+        return None;
+    }
+    let MemoryEnd { peak_kib, limit_kib, machine_kib, kernel_killed } = outcome.memory;
+    let mib = |kib: u64| format!("{} MiB", kib >> 10);
+    let had = peak_kib.map_or_else(String::new, |peak| format!("; it had {} at its peak", mib(peak)));
+    let granted = granted_mib.map_or_else(String::new, |granted| format!(", and was granted {granted} MiB"));
+    if !kernel_killed {
+        return Some(format!("not by Hearth, nor by the kernel for want of memory{had}{granted}"));
+    }
+    let limit = match (limit_kib, machine_kib) {
+        (Some(limit), _) => format!(" (limit of its control group: {})", mib(limit)),
+        (None, Some(machine)) => format!(" (the machine has {})", mib(machine)),
+        (None, None) => String::new(),
+    };
+    Some(format!(
+        "the kernel killed it, out of memory{had}{limit}{granted}; offer less with the worker's --memory, or give the tasks \
+         fewer cores for their memory with --executor-cores"
+    ))
 }
 
 async fn until_over(running: &mut Running, seat: &mut ChildSeat) -> Outcome {
@@ -183,6 +208,36 @@ fn port_of(line: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn outcome(signal: i32, asked: bool, memory: MemoryEnd) -> Outcome {
+        let message = String::new();
+        let (exit_code, wall, tail) = (128 + signal, Duration::ZERO, String::new());
+        Outcome { exit_code, signal: Some(signal), wall, message, tail, asked, memory }
+    }
+
+    #[test]
+    fn a_killed_child_is_told_of_with_its_peak_and_the_limit() {
+        let memory = MemoryEnd {
+            peak_kib: Some(300 << 10),
+            limit_kib: Some(256 << 10),
+            machine_kib: Some(8192 << 10),
+            kernel_killed: true,
+        };
+        let cause = |memory: &MemoryEnd| cause_of(&outcome(9, false, memory.clone()), Some(1024)).unwrap();
+        let group = cause(&memory);
+        let expected = "the kernel killed it, out of memory; it had 300 MiB at its peak (limit of its control group: 256 MiB), and \
+                        was granted 1024 MiB; offer less";
+        assert!(group.starts_with(expected), "{group}");
+        let machine = cause(&MemoryEnd { limit_kib: None, ..memory.clone() });
+        assert!(machine.contains("at its peak (the machine has 8192 MiB), and was granted"), "{machine}");
+        let other = cause(&MemoryEnd { kernel_killed: false, ..memory.clone() });
+        assert_eq!(
+            other,
+            "not by Hearth, nor by the kernel for want of memory; it had 300 MiB at its peak, and was granted 1024 MiB"
+        );
+        assert_eq!(cause_of(&outcome(9, true, memory.clone()), None), None, "the worker did it");
+        assert_eq!(cause_of(&outcome(11, false, memory), None), None, "its own doing");
+    }
 
     #[test]
     fn the_port_is_the_last_of_an_address() {

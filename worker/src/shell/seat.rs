@@ -80,9 +80,14 @@ impl ChildSeat {
     }
 
     /// The child is over and has left nothing behind. `tail` is the end of what it said on standard error.
-    pub async fn exited(mut self, exit_code: i32, tail: String) {
+    pub async fn exited(self, exit_code: i32, tail: String) {
+        self.ended(exit_code, None, tail).await;
+    }
+
+    /// The same; `cause` is what else is known of its end.
+    pub async fn ended(mut self, exit_code: i32, cause: Option<String>, tail: String) {
         self.over = true;
-        self.say(Event::ChildExited { child: self.child.clone(), exit_code, tail }).await;
+        self.say(Event::ChildExited { child: self.child.clone(), exit_code, cause, tail }).await;
     }
 
     /// Waits until the child is to end. Nothing: the worker is gone; end the child at once and do not ask again. Cancel
@@ -106,7 +111,7 @@ impl Drop for ChildSeat {
         let lost = "what watched it is gone".to_owned();
         // The queue has room for thousands of events, so this fails only when nobody listens any more.
         let _ = self.events.try_send(if self.started {
-            Event::ChildExited { child, exit_code: 1, tail: lost }
+            Event::ChildExited { child, exit_code: 1, cause: None, tail: lost }
         } else {
             Event::SpawnFailed { child, message: lost }
         });
@@ -132,7 +137,8 @@ mod tests {
         assert_eq!(port.load(Ordering::Relaxed), 70);
         assert_eq!(heard.recv().await, Some(Event::ChildStarted { child: child.clone(), pid: 5, port: 70 }));
         drop(seat);
-        assert_eq!(heard.recv().await, Some(Event::ChildExited { child: child.clone(), exit_code: 1, tail: message }));
+        let exited = Event::ChildExited { child: child.clone(), exit_code: 1, cause: None, tail: message };
+        assert_eq!(heard.recv().await, Some(exited));
 
         let (seat, _) = ChildSeat::new(child, events, None);
         seat.exited(0, String::new()).await;

@@ -35,7 +35,12 @@ impl Cluster {
                 let of = self.seats[place].node?;
                 self.worker_event(
                     of,
-                    worker::Event::ChildExited { child: Child::BlockService, exit_code: 137, tail: String::new() },
+                    worker::Event::ChildExited {
+                        child: Child::BlockService,
+                        exit_code: 137,
+                        cause: None,
+                        tail: String::new(),
+                    },
                 );
                 Some((Duration::from_secs(1), Undo::Nothing))
             }

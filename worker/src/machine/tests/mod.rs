@@ -139,7 +139,7 @@ fn started(child: Child, port: u16) -> Event {
 }
 
 fn exited(child: Child, exit_code: i32, tail: &str) -> Event {
-    Event::ChildExited { child, exit_code, tail: tail.into() }
+    Event::ChildExited { child, exit_code, cause: None, tail: tail.into() }
 }
 
 fn stop(reason: &str) -> Event {
