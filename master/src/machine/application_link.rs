@@ -83,7 +83,7 @@ impl Master {
             }
         };
         self.last_serial = counter;
-        let id = ApplicationId::new(wall, counter);
+        let id = ApplicationId::new(self.stamp(wall), counter);
         fx.push(Effect::Persist(Record::ApplicationRegistered {
             application: id.clone(),
             counter,
@@ -98,6 +98,12 @@ impl Master {
         self.applications.insert(counter, Application::new(id, spec, link, now, wall));
         self.application_links.insert(link, counter);
         self.dirty = true;
+    }
+
+    /// The time in a new application's name: never before this reign, which began after all that earlier ones named. Masters
+    /// that are started again count from 1 again, perhaps in the same second, or after the clock was put back.
+    fn stamp(&self, wall: WallTime) -> WallTime {
+        wall.max(WallTime(self.options.term.saturating_mul(1000)))
     }
 
     /// The number of a new application, or why there can be none.

@@ -63,8 +63,9 @@ pub async fn start(options: MasterServiceOptions) -> Result<MasterHandle, Error>
     let (port, webui_port) = (local_port(&rpc, &host, "--port")?, local_port(&web, &host, "--webui-port")?);
     machine.url = format!("hearth://{}", Address { host, port });
 
-    // Seconds since the epoch rise from one start to the next also where nothing is kept.
-    machine.term = wall_time().0 / 1000;
+    // Seconds since the epoch rise from one start to the next also where nothing is kept. The second that has not begun yet:
+    // an earlier master may have named applications in this one.
+    machine.term = wall_time().0 / 1000 + 1;
     let journal = match state_dir {
         None => MasterJournal::Nowhere,
         Some(dir) => {

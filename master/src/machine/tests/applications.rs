@@ -36,6 +36,22 @@ fn what_nobody_could_run_is_refused() {
     bench.master.assert_empty();
 }
 
+/// Found by the simulation: a master that was started again at once gave two applications one name, and with it one
+/// directory and the same executors.
+#[test]
+fn names_are_not_given_again_by_a_master_that_was_started_again() {
+    let wall = WALL.0 / 1000;
+    let named = |term| {
+        let mut bench = Bench::with(MasterOptions { term, ..Default::default() });
+        bench.has_application(1, spec("one")).0
+    };
+    // The clock stands still, or was put back; only the term rises.
+    let names: Vec<_> = [wall + 1, wall + 2, wall + 3].map(named).into();
+    assert_eq!(names[0].as_str(), format!("app-{}-0001", hearth_core::WallTime((wall + 1) * 1000).compact()));
+    assert!(names[0] < names[1] && names[1] < names[2], "{names:?}");
+    assert_eq!(named(1), hearth_core::ApplicationId::new(WALL, 1), "an old reign names by the clock");
+}
+
 #[test]
 fn the_second_application_waits_is_told_why_once_a_minute_and_gets_its_turn() {
     let mut bench =
