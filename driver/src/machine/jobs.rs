@@ -71,7 +71,10 @@ impl Driver {
         let reason = self.waiting.clone().filter(|_| self.master.is_registered());
         let reason = reason.unwrap_or_else(|| self.master.trouble());
         let seconds = self.options.executor_grace.as_secs();
-        self.close_all(&JobFailure::NoExecutors { seconds, reason });
+        let failure = JobFailure::NoExecutors { seconds, reason };
+        for job in self.dag.open_jobs().into_iter().filter(|job| self.dag.is_unfinished(*job)).collect::<Vec<_>>() {
+            self.dag.close(job, Err(failure.clone()));
+        }
     }
 
     /// The end, because the user wants it.

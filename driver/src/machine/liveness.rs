@@ -9,7 +9,7 @@ use hearth_core::JobId;
 enum Because {
     /// Tasks of it run: their ends are awaited, or the end of their executors.
     Runs,
-    /// Its reader has something to take, or what failed is submitted again when its timer says so.
+    /// Its reader has all, or something to take before more may start; or what failed is submitted again by a timer.
     Held,
     /// No executor may run one of its tasks; a timer ends it.
     Stuck,
@@ -29,7 +29,8 @@ impl Driver {
         for job in self.dag.open_jobs() {
             assert!(self.because(job).is_some(), "job {job} is open, and nothing of it will ever happen");
         }
-        let hopeless = self.executors.is_empty() && self.master.is_away() && self.dag.has_open_jobs();
+        let unfinished = self.dag.open_jobs().into_iter().any(|job| self.dag.is_unfinished(job));
+        let hopeless = self.executors.is_empty() && self.master.is_away() && unfinished;
         assert!(self.stranded_at.is_some() || !hopeless, "nothing bounds the wait for a master that is away");
     }
 

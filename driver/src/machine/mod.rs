@@ -329,11 +329,12 @@ impl Driver {
     fn settle(&mut self, now: Now, fx: &mut Vec<Effect>) {
         self.dag.submit_ready();
         self.drain(now, fx);
-        self.tasks.launch(now, &mut self.dag, &mut self.executors, self.options.result_buffer_bytes, fx);
+        // Before anything waits for what these will never get.
         for (job, failure) in self.tasks.too_wide(&self.executors) {
             self.dag.close(job, Err(failure));
         }
         self.drain(now, fx);
+        self.tasks.launch(now, &mut self.dag, &mut self.executors, self.options.result_buffer_bytes, fx);
         for (job, news) in self.dag.take_progress(|job, stage| self.tasks.running_of(job, stage)) {
             fx.push(Effect::Job { job, news });
         }
@@ -357,7 +358,9 @@ impl Driver {
     /// worker is about to come, and the master says again and again which.
     fn watch_for_stranding(&mut self, now: Now) {
         let hopeless = self.master.is_away() || self.waiting.is_some() && self.executors.had_any();
-        if !(self.executors.is_empty() && hopeless && self.dag.has_open_jobs()) {
+        // Of a job whose results are all there, nothing has to run any more.
+        let needed = || self.dag.open_jobs().into_iter().any(|job| self.dag.is_unfinished(job));
+        if !(self.executors.is_empty() && hopeless && needed()) {
             self.stranded_at = None;
         } else if self.stranded_at.is_none() {
             self.stranded_at = Some(now.after(self.options.executor_grace));

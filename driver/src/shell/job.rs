@@ -160,6 +160,11 @@ impl JobHandle {
         self.results.recv().await
     }
 
+    /// The next of them, when it is here already.
+    pub fn try_next(&mut self) -> Option<JobNews> {
+        self.results.try_recv().ok()
+    }
+
     /// Says that the result of a partition has been taken, in the order of partitions: more tasks may run ahead. Of a stored
     /// one, all has been read: it cannot be lost any more.
     pub async fn taken(&self, partition: u32) {

@@ -104,9 +104,9 @@ impl Job {
         Some(*losses)
     }
 
-    /// Whether its reader has something to take.
-    pub(crate) fn has_untaken(&self) -> bool {
-        !self.waiting.is_empty() || !self.released && !self.untaken.is_empty()
+    /// Whether the partition that its reader wants next is there.
+    pub(crate) fn is_next_there(&self) -> bool {
+        self.waiting.contains_key(&self.wanted) || self.untaken.contains_key(&self.wanted)
     }
 
     /// Whether all is there that anybody will want: nothing of it can be lost any more.

@@ -27,8 +27,10 @@ impl DagScheduler {
         let FetchFailure { set, failure, server_lost } = failed;
         let TaskFailure::FetchFailed { shuffle, map_partition, map_task, location, .. } = &failure else { return };
         let stage = self.stages.get_mut(&set.stage).expect("a live task set has a stage");
-        // Of a stale attempt the TaskScheduler makes nothing: a newer one finds out for itself.
-        assert_eq!((stage.state, stage.attempts), (StageState::Running, set.attempt + 1), "a stale task set was live");
+        if (stage.state, stage.attempts) != (StageState::Running, set.attempt + 1) {
+            // Of a stale attempt nothing follows: a newer one finds out for itself.
+            return self.orders.push_back(Order::Retire(set.stage));
+        }
         stage.failures += 1;
         stage.state = StageState::Failed;
         let first = *stage.failed_from.entry(BlockLocation::clone(location)).or_insert(set.attempt);

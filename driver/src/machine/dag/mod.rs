@@ -213,6 +213,10 @@ impl DagScheduler {
             return false;
         }
         let checked = stage.determinism == Determinism::Indeterminate;
+        if checked && stage.shuffle().is_some() && stage.state != StageState::Running {
+            // Nobody waits for it, and other rows than those that were read would only do harm.
+            return false;
+        }
         let mut is_other = false;
         let (news, complete) = match (stage.shuffle(), output) {
             (Some(shuffle), TaskOutput::Map(status)) => {
@@ -431,11 +435,18 @@ impl DagScheduler {
         self.jobs.values().any(|job| job.phase == Phase::Open)
     }
 
-    /// Whether a job waits for something that will come without any of its tasks: a timer, or its reader.
-    pub(super) fn is_held(&self, job: JobId) -> bool {
-        let job = &self.jobs[&job];
+    /// Whether a job has partitions to compute.
+    pub(super) fn is_unfinished(&self, job: JobId) -> bool {
+        self.jobs.get(&job).is_some_and(|job| job.phase == Phase::Open && !job.is_complete())
+    }
+
+    /// Whether a job waits for something that will come without any of its tasks: a timer, or its reader, who has all, or
+    /// keeps result tasks from starting until it takes what is next.
+    pub(super) fn is_held(&self, id: JobId) -> bool {
+        let job = &self.jobs[&id];
         let failed = |id: &StageId| self.stages[id].state == StageState::Failed;
-        job.has_untaken() || job.stages.iter().any(failed)
+        let gated = self.stages[&job.result_stage()].state == StageState::Running && job.is_next_there();
+        job.is_complete() || gated || self.resubmit_at.is_some() && job.stages.iter().any(failed)
     }
 
     pub(super) fn knows(&self, job: JobId) -> bool {

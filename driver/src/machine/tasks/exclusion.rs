@@ -31,13 +31,22 @@ impl FailedAt {
         self.0.values().filter(move |failures| failures.worker == *worker)
     }
 
+    /// The partitions that failed somewhere: few, as four failures of one end its job.
+    pub(crate) fn partitions(&self) -> BTreeSet<u32> {
+        self.0.values().flat_map(|failures| failures.partitions.keys().copied()).collect()
+    }
+
     /// Whether a partition is kept away from an executor of this worker.
     fn excludes(&self, options: &Exclusion, partition: u32, executor: ExecutorId, worker: &WorkerId) -> bool {
         let of = |failures: &Failures| failures.partitions.get(&partition).copied().unwrap_or(0);
-        let too_many = |failures: &Failures| failures.partitions.len() >= options.stage_per_executor as usize;
-        let here = self.0.get(&executor);
-        here.is_some_and(|here| of(here) >= options.task_per_executor || too_many(here))
+        self.0.get(&executor).is_some_and(|here| of(here) >= options.task_per_executor)
             || self.on(worker).map(of).sum::<u32>() >= options.task_per_node
+    }
+
+    /// Whether all partitions are.
+    fn excludes_all(&self, options: &Exclusion, executor: ExecutorId, worker: &WorkerId) -> bool {
+        let too_many = |failures: &Failures| failures.partitions.len() >= options.stage_per_executor as usize;
+        self.0.get(&executor).is_some_and(too_many)
             || self.on(worker).filter(|failures| too_many(failures)).count() >= options.stage_per_node as usize
     }
 }
@@ -100,10 +109,17 @@ impl Exclusions {
 }
 
 impl TaskScheduler {
-    /// Whether an executor may get a task.
-    pub(super) fn may_run(&self, key: SetKey, partition: u32, executor: ExecutorId, executors: &Executors) -> bool {
+    /// Whether an executor may get tasks of a set; not each of those that failed before.
+    pub(super) fn may_run_of(&self, key: SetKey, executor: ExecutorId, executors: &Executors) -> bool {
         let (Some(exclusions), Some(worker)) = (&self.exclusions, executors.worker_of(executor)) else { return true };
         !exclusions.excludes(executor, worker)
+            && !self.sets[&key].failed_at.excludes_all(&exclusions.options, executor, worker)
+    }
+
+    /// Whether an executor may get this task.
+    pub(super) fn may_run(&self, key: SetKey, partition: u32, executor: ExecutorId, executors: &Executors) -> bool {
+        let (Some(exclusions), Some(worker)) = (&self.exclusions, executors.worker_of(executor)) else { return true };
+        self.may_run_of(key, executor, executors)
             && !self.sets[&key].failed_at.excludes(&exclusions.options, partition, executor, worker)
     }
 
@@ -114,11 +130,13 @@ impl TaskScheduler {
         }
     }
 
-    /// A task set may have nothing left to do.
-    pub(super) fn learn_from(&mut self, now: Now, key: SetKey) {
-        let (Some(exclusions), Some(set)) = (&mut self.exclusions, self.sets.get(&key)) else { return };
-        if set.life == Life::Live && set.is_over() {
-            self.warnings.extend(exclusions.absorb(now, key, &set.failed_at));
+    /// A partition of a set was done. When it was the last one, what failed of the set was not the set's fault.
+    pub(super) fn learn_from(&mut self, now: Now, key: SetKey, partition: u32) {
+        let (Some(exclusions), Some(set)) = (&mut self.exclusions, self.sets.get_mut(&key)) else { return };
+        // Another attempt at it is about to be ended.
+        let rest = set.pending.iter().chain(set.running.keys()).any(|other| *other != partition);
+        if set.life == Life::Live && !rest {
+            self.warnings.extend(exclusions.absorb(now, key, &std::mem::take(&mut set.failed_at)));
         }
     }
 
@@ -154,8 +172,15 @@ impl TaskScheduler {
         if candidates.is_empty() {
             return None;
         }
+        let picky = set.failed_at.partitions();
+        let any = || set.pending.iter().copied().find(|partition| !picky.contains(partition));
+        if !candidates.iter().any(|id| self.may_run_of(key, *id, executors))
+            && let Some(partition) = any()
+        {
+            return Some(partition);
+        }
         let nobody = |partition: &u32| !candidates.iter().any(|id| self.may_run(key, *partition, *id, executors));
-        set.pending.iter().copied().find(nobody)
+        picky.iter().copied().filter(|partition| set.pending.contains(partition)).find(nobody)
     }
 
     /// The jobs whose tasks have been stuck for too long.

@@ -1,12 +1,16 @@
 //! Who gets the free slots: pending tasks in the order of their pools, then copies of slow ones.
 
 use super::{RunningTask, SetKey, TaskScheduler, offers::Offers};
-use crate::machine::{Effect, dag::DagScheduler, executors::Executors};
+use crate::machine::{
+    Effect,
+    dag::{DagScheduler, Gate},
+    executors::Executors,
+};
 use hearth_core::{
     ExecutorId, Now, TaskId,
     messages::task::{TaskDown, TaskLaunch},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// One round of launches.
 struct Round<'a> {
@@ -35,13 +39,14 @@ impl TaskScheduler {
         }
         let offers = Offers::new(executors.free_slots(), self.last);
         let mut round = Round { now, dag, executors, buffer, offers, batches: BTreeMap::new() };
-        // Sets that can start nothing (more) in this round.
-        let mut over = BTreeSet::new();
+        let mut line = self.line();
         while !round.offers.is_empty()
-            && let Some((key, limit)) = self.turn(&over)
+            && let Some((key, limit)) = line.next()
         {
-            if !self.fill(key, limit, &mut round) {
-                over.insert(key);
+            let slots = self.sets[&key].slots;
+            match self.fill(key, limit, &mut round) {
+                true => line.started(key, slots),
+                false => line.leave(key),
             }
         }
         self.start_copies(&mut round);
@@ -53,45 +58,62 @@ impl TaskScheduler {
 
     /// Starts up to so many tasks of a set. False when no more of it can start now.
     fn fill(&mut self, key: SetKey, limit: usize, round: &mut Round<'_>) -> bool {
-        // Partitions that nobody who has room may run.
-        let mut skipped = BTreeSet::new();
         for _ in 0..limit {
-            let executor = loop {
-                let set = &self.sets[&key];
-                let gate = round.dag.gate(key, set.running_count(), round.buffer);
-                let Some(partition) = set.next(gate, &skipped) else { return false };
-                let suits = |executor| self.may_run(key, partition, executor, round.executors);
-                if let Some(executor) = round.offers.take(set.slots, suits) {
-                    break (partition, executor);
-                }
-                if !round.offers.fits(set.slots) {
-                    // Whoever comes after must not take what this one waits for.
-                    round.offers.reserve(set.slots);
-                    return false;
-                }
-                skipped.insert(partition);
-            };
-            self.start(key, executor, round);
+            let set = &self.sets[&key];
+            let gate = round.dag.gate(key, set.running_count(), round.buffer);
+            let Some(next) = self.choose(key, gate, &mut round.offers, round.executors) else { return false };
+            self.start(key, next, round);
         }
         true
     }
 
+    /// A partition of a set and an executor for it, whose slots are taken from the offers. Nothing when no task of the set
+    /// may start, or none where there is room; what it waits for is then kept away from whoever comes after.
+    pub(super) fn choose(
+        &self,
+        key: SetKey,
+        gate: Gate,
+        offers: &mut Offers,
+        executors: &Executors,
+    ) -> Option<(u32, ExecutorId)> {
+        let set = &self.sets[&key];
+        // Partitions of which some executors may not run just these. All others may run where their set may.
+        let picky = set.failed_at.partitions();
+        if let Some(partition) = set.next(gate, |partition| !picky.contains(&partition)) {
+            let suits = |executor| self.may_run_of(key, executor, executors);
+            if let Some(executor) = offers.take(set.slots, suits) {
+                return Some((partition, executor));
+            }
+            offers.reserve(set.slots, suits);
+        }
+        for &one in &picky {
+            let Some(partition) = set.next(gate, |partition| partition == one) else { continue };
+            let suits = |executor| self.may_run(key, partition, executor, executors);
+            if let Some(executor) = offers.take(set.slots, suits) {
+                return Some((partition, executor));
+            }
+            offers.reserve(set.slots, suits);
+        }
+        None
+    }
+
     /// Starts copies of slow tasks where there is room.
     fn start_copies(&mut self, round: &mut Round<'_>) {
-        let slow = self.sets.iter().flat_map(|(key, set)| set.slow.iter().map(|partition| (*key, *partition)));
-        for (key, partition) in slow.collect::<Vec<_>>() {
-            let set = &self.sets[&key];
-            if round.dag.gate(key, set.running_count(), round.buffer).room == 0 {
-                continue;
-            }
-            let original = round.executors.worker_of(self.running[&set.running[&partition]].executor);
-            // What makes a task slow is its machine, more often than its rows.
-            let suits = |executor| {
-                round.executors.worker_of(executor) != original
-                    && self.may_run(key, partition, executor, round.executors)
-            };
-            if let Some(executor) = round.offers.take(set.slots, suits) {
-                self.start(key, (partition, executor), round);
+        for key in self.sets.keys().copied().collect::<Vec<_>>() {
+            for partition in self.sets[&key].slow.clone() {
+                let set = &self.sets[&key];
+                if round.offers.is_empty() || round.dag.gate(key, set.running_count(), round.buffer).room == 0 {
+                    break;
+                }
+                let original = round.executors.worker_of(self.running[&set.running[&partition]].executor);
+                // What makes a task slow is its machine, more often than its rows.
+                let suits = |executor| {
+                    round.executors.worker_of(executor) != original
+                        && self.may_run(key, partition, executor, round.executors)
+                };
+                if let Some(executor) = round.offers.take(set.slots, suits) {
+                    self.start(key, (partition, executor), round);
+                }
             }
         }
     }

@@ -242,8 +242,9 @@ impl TaskScheduler {
         if self.watch.is_some() {
             set.runtimes.add(now.since(launched));
         }
-        let twin = set.running.contains_key(&partition);
-        self.learn_from(now, key);
+        // One that was told to end may be first after all, while its partition waits to run again.
+        let twin = set.running.contains_key(&partition) || set.pending.contains(&partition);
+        self.learn_from(now, key, partition);
         self.prune(key);
         let succeeded = Verdict::Succeeded { set: key, partition, task: id, output, metrics, twin };
         (key.stage, if condemned { Verdict::None } else { succeeded })
@@ -463,27 +464,22 @@ impl TaskScheduler {
         assert!(self.reap.iter().copied().eq(killed.collect::<BTreeSet<_>>()), "killed tasks and timers differ");
     }
 
-    /// Panics when a task could start, and there are free slots for it that no wider task waits for.
+    /// Panics when a task could start, and there are free slots for it that no other one waits for.
     fn check_offers(&self, dag: &DagScheduler, executors: &Executors, buffer: u64) {
         let mut offers = Offers::new(executors.free_slots(), self.last);
         let gate = |key: &SetKey, set: &TaskSet| dag.gate(*key, set.running_count(), buffer);
-        let none = BTreeSet::new();
-        let ready = || self.sets.iter().filter(|(key, set)| set.next(gate(key, set), &none).is_some());
-        for (_, set) in ready() {
-            if !offers.fits(set.slots) {
-                offers.reserve(set.slots);
-            }
-        }
-        for (key, set) in ready() {
-            let mut skipped = BTreeSet::new();
-            while let Some(partition) = set.next(gate(key, set), &skipped) {
-                let free = offers.take(set.slots, |executor| self.may_run(*key, partition, executor, executors));
-                assert_eq!(free, None, "{key:?} could start task {partition}, and there are free slots");
-                skipped.insert(partition);
-                if !offers.fits(set.slots) {
-                    break;
+        // In which order they asked is not known any more: first all keep away what they wait for.
+        for (key, set) in &self.sets {
+            if set.slots > 1 && set.next(gate(key, set), |_| true).is_some() {
+                let mut ask = offers.clone();
+                if self.choose(*key, gate(key, set), &mut ask, executors).is_none() {
+                    offers = ask;
                 }
             }
+        }
+        for (key, set) in &self.sets {
+            let chosen = self.choose(*key, gate(key, set), &mut offers, executors);
+            assert_eq!(chosen, None, "{key:?} could start a task, and there are free slots");
         }
     }
 }

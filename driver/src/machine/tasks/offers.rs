@@ -8,7 +8,7 @@ use hearth_core::ExecutorId;
 use std::collections::VecDeque;
 
 /// The executors, in the order in which they are asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Offers {
     ring: VecDeque<Free>,
 }
@@ -33,15 +33,10 @@ impl Offers {
         Some(free.executor)
     }
 
-    /// Whether somebody has so many slots free.
-    pub(crate) fn fits(&self, slots: u32) -> bool {
-        self.ring.iter().any(|free| free.slots >= slots)
-    }
-
-    /// A task of so many slots fits nowhere: keeps the rest away from the executor where it will fit first. It is that with
+    /// A task of so many slots fits nowhere that suits it: keeps the rest away from the executor where it will fit first. It is that with
     /// the most free slots, which nobody but tasks before this one takes away from it: so it only comes nearer.
-    pub(crate) fn reserve(&mut self, slots: u32) {
-        let fits = self.ring.iter().enumerate().filter(|(_, free)| free.cores >= slots);
+    pub(crate) fn reserve(&mut self, slots: u32, suits: impl Fn(ExecutorId) -> bool) {
+        let fits = self.ring.iter().enumerate().filter(|(_, free)| free.cores >= slots && suits(free.executor));
         let best = fits.max_by_key(|(_, free)| (free.slots, std::cmp::Reverse(free.executor)));
         if let Some((place, _)) = best {
             self.ring.remove(place);
@@ -94,9 +89,9 @@ mod tests {
     fn what_a_wide_task_waits_for_is_kept_from_others() {
         let mut all = offers(&[(1, 2, 2), (2, 4, 1), (3, 4, 3)], None);
         assert_eq!(all.take(4, |_| true), None);
-        all.reserve(4);
+        all.reserve(4, |_| true);
         assert_eq!(std::iter::from_fn(|| all.take(1, |_| true)).map(|id| id.0).collect::<Vec<_>>(), [1, 2, 1]);
-        all.reserve(9);
+        all.reserve(9, |_| true);
         assert!(all.is_empty(), "what fits nowhere reserves nothing, and costs nobody anything");
     }
 }

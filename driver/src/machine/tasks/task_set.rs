@@ -121,15 +121,13 @@ impl TaskSet {
         }
     }
 
-    /// The partition to start next, of those that are not to be skipped, when one may start. It stays pending until
-    /// [`TaskSet::launched`].
-    pub(crate) fn next(&self, gate: Gate, skipped: &BTreeSet<u32>) -> Option<u32> {
+    /// The partition to start next, of those that fit, when one may start. It stays pending until [`TaskSet::launched`].
+    pub(crate) fn next(&self, gate: Gate, fits: impl Fn(u32) -> bool) -> Option<u32> {
         if self.life != Life::Live {
             return None;
         }
-        let may = |partition: &u32| !skipped.contains(partition);
-        let always = gate.always.filter(|partition| self.pending.contains(partition) && may(partition));
-        always.or_else(|| self.pending.iter().copied().find(may).filter(|_| gate.room > 0))
+        let always = gate.always.filter(|partition| self.pending.contains(partition) && fits(*partition));
+        always.or_else(|| self.pending.iter().copied().find(|p| fits(*p)).filter(|_| gate.room > 0))
     }
 
     /// A partition starts; gives how many attempts at it went before.

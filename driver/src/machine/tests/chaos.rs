@@ -45,8 +45,8 @@ struct World {
     open: BTreeSet<(u64, u64)>,
     seen: usize,
     over: BTreeMap<u32, String>,
-    /// The result task that succeeded last, when its result was stored.
-    stored: Option<u64>,
+    /// Results that were stored and wait for their reader: job, partition and task.
+    unread: Vec<(u32, u32, u64)>,
     results: BTreeMap<u32, BTreeSet<u32>>,
 }
 
@@ -73,7 +73,7 @@ impl World {
             open: BTreeSet::new(),
             seen: 0,
             over: BTreeMap::new(),
-            stored: None,
+            unread: Vec::new(),
             results: BTreeMap::new(),
         }
     }
@@ -179,9 +179,12 @@ impl World {
 
     fn succeed(&mut self, task: u64) {
         let is_result = self.c.launches[&TaskId(task)].1.target == TaskTarget::Result;
-        self.stored = (is_result && self.chance.one_in(3)).then_some(task);
         match is_result {
-            true if self.stored.is_some() => self.c.store(task),
+            true if self.chance.one_in(3) => {
+                let launch = &self.c.launches[&TaskId(task)].1;
+                self.unread.push((launch.job.0, launch.partition, task));
+                self.c.store(task);
+            }
             true => self.c.succeed(task),
             // A rerun may give other rows.
             false => self.c.succeed_with(task, Some(self.chance.below(2) as u64)),
@@ -191,27 +194,47 @@ impl World {
         }
     }
 
-    /// The reader takes a stored result, or finds that it is lost.
-    fn read(&mut self, job: u32, partition: u32) {
-        let Some(task) = self.stored.take() else { return };
-        if self.chance.one_in(4) {
-            self.results.entry(job).or_default().remove(&partition);
-            self.c.result_lost(job, partition, task);
-        } else {
-            self.c.result_taken(job, partition);
+    /// The reader takes one of the stored results, or finds that it is lost.
+    fn read(&mut self, faults: bool) {
+        if self.unread.is_empty() {
+            return;
         }
+        let (job, partition, task) = self.unread.remove(self.chance.below(self.unread.len()));
+        let handed_out = self.results.get(&job).is_some_and(|results| results.contains(&partition));
+        if !handed_out || self.over.contains_key(&job) {
+            return;
+        }
+        if !faults || self.chance.one_in(2) {
+            return self.c.result_taken(job, partition);
+        }
+        self.c.result_lost(job, partition, task);
+        let lines = self.c.take();
+        // Nothing follows when another attempt's result was the one that counts.
+        if lines.iter().any(|line| line.starts_with("Warn: the result of partition")) {
+            self.results.entry(job).or_default().remove(&partition);
+        }
+        self.hear(lines);
     }
 
     /// Reads what the driver said.
     fn listen(&mut self) {
-        for line in self.c.take() {
+        let lines = self.c.take();
+        self.hear(lines);
+    }
+
+    fn hear(&mut self, lines: Vec<String>) {
+        for line in lines {
             let words: Vec<&str> = line.split(' ').collect();
             match words[..] {
                 [link, "kill", task, ..] => {
                     let link = link[1..].parse().unwrap();
                     let task = task[1..].trim_end_matches(':').parse().unwrap();
-                    if self.open.remove(&(link, task)) {
-                        self.c.killed(task);
+                    // One that was told to end may be done already, or hear of it later.
+                    match self.chance.below(4) {
+                        0 => {}
+                        1 if self.open.remove(&(link, task)) => self.succeed(task),
+                        _ if self.open.remove(&(link, task)) => self.c.killed(task),
+                        _ => {}
                     }
                 }
                 [job, "result", partition] => {
@@ -219,7 +242,6 @@ impl World {
                     let fresh = self.results.entry(job).or_default().insert(partition);
                     assert!(fresh, "partition {partition} of job {job} was handed out twice");
                     assert!(!self.over.contains_key(&job), "a result after the end");
-                    self.read(job, partition);
                 }
                 [job, end @ ("done" | "failed:"), ..] => {
                     let twice = self.over.insert(job[1..].parse().unwrap(), end.into());
@@ -267,6 +289,7 @@ fn live_through(seed: u64) -> BTreeMap<u32, String> {
                 let job = JobId(1 + w.chance.below(3) as u32);
                 w.c.send(Event::JobCancelled { job, reason: "chance".into() });
             }
+            6 => w.read(true),
             _ => w.finish_one(true),
         }
         w.listen();
@@ -280,6 +303,8 @@ fn live_through(seed: u64) -> BTreeMap<u32, String> {
         w.c.pass(50);
         w.listen();
         w.finish_one(false);
+        w.listen();
+        w.read(false);
         w.listen();
     }
     assert_eq!(w.over.len(), sizes.len(), "seed {seed}: jobs hang: {:?}", w.c.driver);

@@ -2,7 +2,7 @@
 
 use super::{Cluster, stage};
 use crate::machine::{DriverOptions, Exclusion};
-use hearth_core::messages::task::TaskUp;
+use hearth_core::{StageNode, messages::task::TaskUp};
 use std::collections::BTreeSet;
 
 /// Executors 1.. of so many slots, each of a worker of its own.
@@ -114,5 +114,22 @@ fn the_application_leaves_out_an_executor_that_fails_what_succeeds_elsewhere() {
         c.say(2, TaskUp::Heartbeat);
     }
     assert_eq!((at(&c, before + 2), at(&c, before + 3)), (1, 1));
+    c.take();
+}
+
+/// What a wide task waits for is kept from others where it may run, and not where it may not.
+#[test]
+fn a_wide_task_waits_where_it_may_run() {
+    let mut c = excluding(&[4, 4]);
+    c.submit(1, vec![StageNode { slots: 4, ..stage(1, &[]) }]);
+    c.submit(2, vec![stage(40, &[])]);
+    c.fail(0, "no luck");
+    let mut done = BTreeSet::from([0]);
+    let wide = |c: &Cluster| c.launches.values().filter(|(_, launch)| launch.slots == 4).count();
+    while wide(&c) < 2 {
+        let task = c.launches.keys().map(|task| task.0).find(|task| done.insert(*task));
+        c.succeed(task.expect("the wide task starts before all others are done"));
+    }
+    assert!(done.len() < 20, "{} others were done before", done.len());
     c.take();
 }

@@ -4,7 +4,10 @@ use super::{Cluster, cluster, cluster_of, stage};
 use crate::machine::{DriverOptions, Event, INLINE_LIMIT};
 use hearth_core::{
     ApplicationState, JobId, Payload, PayloadHash, ReplyId, ShuffleId, TaskId,
-    messages::task::{ResultBlock, TaskInput, TaskMetrics, TaskNews, TaskOutput, TaskStatus, TaskUp},
+    messages::{
+        application::AppDown,
+        task::{ResultBlock, TaskInput, TaskMetrics, TaskNews, TaskOutput, TaskStatus, TaskUp},
+    },
 };
 use std::collections::BTreeMap;
 
@@ -91,6 +94,31 @@ fn a_stored_result_that_is_lost_is_made_again() {
     c.release(1);
     c.expect(&["x1 forget 0 payloads, [], [task-1, task-2, task-3]"]);
     c.result_lost(1, 1, 3); // The job is gone.
+    c.driver.assert_empty();
+}
+
+/// They lie where no executor is needed to read them.
+#[test]
+fn a_job_whose_results_are_all_there_needs_no_executor() {
+    let mut c = super::master::registered(DriverOptions::default());
+    c.join(1, 1);
+    c.submit(1, vec![stage(1, &[])]);
+    c.store(0);
+    c.say(1, TaskUp::Leaving { reason: "idle".into() });
+    c.master_says(AppDown::Waiting { reason: "no workers".into() });
+    c.take();
+    for _ in 0..6 {
+        c.pass(10_000);
+    }
+    assert!(c.take().iter().all(|line| line.contains("Heartbeat")));
+    // Were it lost, somebody would have to make it again.
+    c.result_lost(1, 0, 0);
+    for _ in 0..3 {
+        c.pass(10_000);
+    }
+    let lines = c.take();
+    let failed = "j1 failed: the application has no executor, and there was none to be had for 30 s: no workers";
+    assert!(lines.contains(&failed.to_owned()), "{lines:?}");
     c.driver.assert_empty();
 }
 

@@ -2,7 +2,8 @@
 
 use super::{Cluster, stage};
 use crate::machine::{DriverOptions, Speculation};
-use hearth_core::messages::task::TaskUp;
+use hearth_core::{TaskId, messages::task::TaskUp};
+use std::collections::BTreeSet;
 
 /// Executors 1.. of so many slots, each of a worker of its own.
 fn speculating(slots: &[u32]) -> Cluster {
@@ -139,4 +140,34 @@ fn nothing_is_slow_that_runs_for_less_than_100_ms() {
     c.expect(&[]);
     c.pass(100);
     assert!(c.take()[1].starts_with("x2 launch #10 s0.0p0 again 1"));
+}
+
+/// It was told to end, and was done before it heard of it: its output counts, and what it is an output of runs no more.
+#[test]
+fn a_copy_that_was_told_to_end_may_be_needed_after_all() {
+    let mut c = speculating(&[40, 2]);
+    c.block_service = false;
+    c.submit(1, vec![stage(20, &[]), stage(1, &[0])]);
+    let slow: Vec<u64> = (0..20).filter(|task| c.launches[&TaskId(*task)].0.0 == 1).take(2).collect();
+    c.pass(200);
+    c.succeed_all((0..20).filter(|task| !slow.contains(task)));
+    c.pass(500);
+    c.take();
+    c.succeed(slow[0]);
+    assert_eq!(c.take()[0], "x2 kill #20: another attempt was first");
+    // With it goes what it served, and there is no slot for the partition that is missing again.
+    c.say(1, TaskUp::Leaving { reason: "told to".into() });
+    c.take();
+    let before = c.launches.len();
+    c.succeed(20);
+    let mut done: BTreeSet<u64> = (0..=20).collect();
+    while let Some(task) = c.launches.keys().map(|task| task.0).find(|task| done.insert(*task)) {
+        c.succeed(task);
+    }
+    let again = c.launches.values().skip(before).filter(|(_, launch)| launch.partition == 0 && launch.stage.0 == 0);
+    assert_eq!(again.count(), 0, "its partition runs no more");
+    assert!(c.take().contains(&"j1 done".into()));
+    c.release(1);
+    c.take();
+    c.driver.assert_empty();
 }
