@@ -102,6 +102,7 @@ fn report(args: &Args, found: &Found, seconds: f64) -> String {
     line("stored results lost", sum.results_lost.to_string());
     line("executors", sum.executors.to_string());
     line("jobs run again", format!("{}, each for a reason that its faults justify", sum.failures));
+    line("jobs that had to fail", format!("{}; they crashed {} executors", sum.poisoned, sum.crashes));
     line("longest end after faults", format!("{:.1} s", sum.ended_after.as_secs_f64()));
     line("faults fired", sum.faults().to_string());
     for (kind, count) in Kind::ALL.iter().zip(sum.fired) {

@@ -7,16 +7,16 @@ use super::{
     faults::Faults,
     network::{Arrival, LinkKind, Network},
     node::{Node, NodeId, Process, Row},
-    options::Options,
+    options::{Application, Options},
     outcome::Outcome,
     queue::Queue,
     trace::Trace,
 };
 use hearth_core::{
-    ApplicationId, LinkId, Machine, Now, Payload, PayloadHash, Refusal, ReplyId, ShuffleId, TaskId, WallTime, WorkerId,
+    ApplicationId, JobId, LinkId, Machine, Now, Payload, PayloadHash, Refusal, ReplyId, ShuffleId, TaskId, WallTime,
+    WorkerId,
     messages::{application::*, task::*, worker::*},
 };
-use hearth_driver::machine::JobFailure;
 use hearth_worker::machine::Child;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -67,7 +67,8 @@ pub(super) enum Occurrence {
     Asked(Asking),
     PayloadCame { to: NodeId, hash: PayloadHash, answer: Result<Payload, Refusal> },
     StatusesCame { to: NodeId, shuffle: ShuffleId, answer: Result<MapStatuses, Refusal> },
-    ReaderTakes { node: NodeId },
+    Crashes { node: NodeId },
+    ReaderTakes { node: NodeId, job: JobId },
     FaultIsDue { place: usize },
     FaultIsOver { place: usize },
 }
@@ -106,16 +107,30 @@ pub(super) struct Seat {
     pub(super) restarted: bool,
 }
 
+/// How a job ended.
+pub(super) enum Done {
+    /// With these rows.
+    Rows(Vec<Row>),
+    /// It failed, as it had to.
+    Poisoned,
+}
+
 /// Whoever wants the jobs of an application done.
 #[derive(Default)]
 pub(super) struct User {
     pub(super) node: Option<NodeId>,
-    /// The rows of the jobs that ended well.
-    pub(super) done: Vec<Vec<Row>>,
-    /// Why the job at hand failed before.
-    pub(super) failures: Vec<JobFailure>,
+    /// How each job ended, once it has for good.
+    pub(super) done: Vec<Option<Done>>,
+    /// Times that each job failed.
+    pub(super) runs: BTreeMap<usize, u32>,
     /// Drivers started so far.
     pub(super) starts: u32,
+}
+
+impl User {
+    fn of(application: &Application) -> Self {
+        Self { done: application.jobs.iter().map(|_| None).collect(), ..Self::default() }
+    }
 }
 
 /// The whole.
@@ -188,7 +203,7 @@ impl Cluster {
     }
 
     fn is_over(&self) -> bool {
-        self.users.iter().zip(&self.options.applications).all(|(user, wanted)| user.done.len() == wanted.jobs.len())
+        self.users.iter().all(|user| user.done.iter().all(Option::is_some))
     }
 
     /// Lets `occurrence` happen after `delay`.
@@ -234,7 +249,8 @@ impl Cluster {
             | Occurrence::Asked(Asking { of: node, .. })
             | Occurrence::PayloadCame { to: node, .. }
             | Occurrence::StatusesCame { to: node, .. }
-            | Occurrence::ReaderTakes { node } => *node,
+            | Occurrence::Crashes { node }
+            | Occurrence::ReaderTakes { node, .. } => *node,
             Occurrence::Deliver { link, side, .. }
             | Occurrence::Closed { link, side }
             | Occurrence::Look { link, side, .. } => self.network.end(*link, *side),
@@ -268,7 +284,7 @@ impl Cluster {
             master: None,
             term: 0,
             seats: (0..options.workers.len()).map(seat).collect(),
-            users: options.applications.iter().map(|_| User::default()).collect(),
+            users: options.applications.iter().map(User::of).collect(),
             owners: BTreeMap::new(),
             disowned: BTreeSet::new(),
             questions: BTreeMap::new(),

@@ -4,7 +4,7 @@ use super::{
     blocks::{Content, Disk, File, Key},
     checks,
     cluster::{Asking, Cluster, Message, Occurrence, Question},
-    graph::{self, Stage},
+    graph::{self, Poison, Stage},
     keep::DIE,
     network::LinkKind,
     node::{ExecutorProcess, Node, NodeId, Process, Task},
@@ -186,21 +186,41 @@ impl Cluster {
         let (of_stage, partition) = (launch.stage, launch.partition);
         let Some(driver) = self.nodes[id.0].executor().map(|process| process.driver) else { return };
         let deaf = self.is_deaf();
+        let poison = stage.poison_of(launch.partition);
+        let thrifty = launch.thrifty;
         let fails = self.options.fail_once_in > 0 && self.chance.once_in(self.options.fail_once_in);
         if let Process::Executor(process) = &mut self.nodes[id.0].process {
             let running = Task { launch, stage, inputs, read: None, tries: 0, deaf };
             assert!(process.tasks.insert(task, running).is_none(), "{task:?} was started twice");
             checks::slots(process);
         }
-        if fails {
+        if poison == Some(Poison::Crash) {
+            self.outcome.crashes += 1;
+            return self.later(duration, Occurrence::Crashes { node: id });
+        }
+        if fails || poison.is_some() {
+            let failure = self.failure(poison);
+            // One that ran out of memory is run again with less before it counts.
+            if thrifty || !matches!(failure, TaskFailure::OutOfMemory(_)) {
+                self.faults.count(driver, of_stage, partition);
+            }
             self.outcome.failed += 1;
-            self.faults.count(driver, of_stage, partition);
-            let result = Some(TaskFailure::Transient("it met bad luck".into()));
-            return self.later(duration, Occurrence::TaskEnds { node: id, task, result });
+            return self.later(duration, Occurrence::TaskEnds { node: id, task, result: Some(failure) });
         }
         let first = if reads { duration / 2 } else { Duration::ZERO };
         self.later(first, Occurrence::TaskReads { node: id, task });
         self.task_started();
+    }
+
+    /// How a task fails.
+    fn failure(&mut self, poison: Option<Poison>) -> TaskFailure {
+        match (poison, self.chance.index(3)) {
+            (Some(Poison::Query), _) => TaskFailure::Query("division by zero".into()),
+            (Some(_), _) | (None, 0) => TaskFailure::Transient("it met bad luck".into()),
+            (None, 1) => TaskFailure::Panicked("it met worse luck".into()),
+            (None, 2) => TaskFailure::Disk { path: "/sim".into(), message: "no space left".into() },
+            (None, _) => TaskFailure::OutOfMemory("the pool is empty".into()),
+        }
     }
 
     /// A task reads its inputs, as they are now, and computes on.

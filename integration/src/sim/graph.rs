@@ -6,7 +6,8 @@
 //! task are wrong, whatever they are.
 
 use super::chance::{Chance, mix};
-use hearth_core::{Determinism, Edge, Exchange, Payload, StageGraph, StageNode};
+use hearth_core::{ApplicationState, Determinism, Edge, Exchange, Payload, StageGraph, StageNode};
+use hearth_driver::machine::JobFailure;
 use std::{collections::BTreeMap, rc::Rc};
 
 /// A task of an indeterminate stage by its stage's place and its partition, and the variant of its rows.
@@ -37,23 +38,39 @@ pub(super) struct Stage {
     indeterminate: bool,
     /// Of each input, whether every task reads all of it.
     pub(super) broadcast: Vec<bool>,
+    /// The task that always fails.
+    poison: Option<(Poison, u32)>,
 }
 
 impl Stage {
     fn payload(&self) -> Payload {
         let flag = |yes: bool| if yes { '1' } else { '0' };
         let inputs: String = self.broadcast.iter().map(|b| flag(*b)).collect();
-        Payload::new(format!("{} {} {} {inputs}", self.salt, self.place, flag(self.indeterminate)))
+        let poison = match self.poison {
+            Some((how, partition)) => format!("{}{partition}", Poison::ALL.iter().position(|p| *p == how).unwrap_or(0)),
+            None => "-".into(),
+        };
+        Payload::new(format!("{} {} {} {inputs} {poison}", self.salt, self.place, flag(self.indeterminate)))
     }
 
     /// What a payload's bytes mean.
     pub(super) fn parse(payload: &Payload) -> Self {
         let text = std::str::from_utf8(payload.bytes()).expect("our own text");
         let mut words = text.split(' ');
-        let mut word = || words.next().expect("four words");
+        let mut word = || words.next().expect("five words");
         let (salt, place) = (word().parse().expect("a number"), word().parse().expect("a number"));
-        let (indeterminate, inputs) = (word() == "1", word());
-        Self { salt, place, indeterminate, broadcast: inputs.bytes().map(|b| b == b'1').collect() }
+        let (indeterminate, inputs, poison) = (word() == "1", word(), word());
+        let broadcast = inputs.bytes().map(|b| b == b'1').collect();
+        let poison = poison.split_at_checked(1).filter(|(how, _)| *how != "-").map(|(how, partition)| {
+            let how: usize = how.parse().expect("a number");
+            (Poison::ALL[how], partition.parse().expect("a number"))
+        });
+        Self { salt, place, indeterminate, broadcast, poison }
+    }
+
+    /// How the task of a partition always fails, when it does.
+    pub(super) fn poison_of(&self, partition: u32) -> Option<Poison> {
+        self.poison.filter(|(_, of)| *of == partition).map(|(how, _)| how)
     }
 
     /// The variant of the rows that an attempt gives.
@@ -152,8 +169,63 @@ pub(super) fn expected(graph: &StageGraph, variants: &BTreeMap<(u32, u32), u8>) 
     unreachable!("a graph has a result stage")
 }
 
+/// How a task is poisonous: it always fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poison {
+    /// The query's own fault.
+    Query,
+    /// Something that might pass, and does not.
+    Transient,
+    /// It crashes its executor.
+    Crash,
+}
+
+impl Poison {
+    const ALL: [Self; 3] = [Self::Query, Self::Transient, Self::Crash];
+
+    /// Whether a job with such a task fails like this.
+    pub(super) fn explains(self, failure: &JobFailure) -> bool {
+        match failure {
+            JobFailure::Query(_) => self == Self::Query,
+            JobFailure::TaskFailed { .. } | JobFailure::Unschedulable { .. } => self != Self::Query,
+            // Its executors take outputs with them.
+            JobFailure::TaskLost { .. }
+            | JobFailure::StageFailed { .. }
+            | JobFailure::Indeterminate { .. }
+            | JobFailure::ResultLost { .. }
+            | JobFailure::Ended { state: ApplicationState::Failed, .. } => self == Self::Crash,
+            _ => false,
+        }
+    }
+}
+
+/// A job.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Its stages.
+    pub graph: StageGraph,
+    /// What is wrong with one of its tasks.
+    pub poison: Option<Poison>,
+}
+
+impl Wanted {
+    /// A job of a random graph; one in a few has a poisonous task.
+    pub(super) fn random(chance: &mut Chance, tasks: u32, slots: u32) -> Self {
+        let mut graph = random(chance, tasks, slots);
+        let poison = chance.once_in(12).then(|| Poison::ALL[chance.index(2)]);
+        if let Some(poison) = poison {
+            let last = graph.result();
+            let node = &mut graph.stages[chance.index(last)];
+            let partition = chance.number(0, node.tasks - 1);
+            let stage = Stage { poison: Some((poison, partition)), ..Stage::parse(&node.payload) };
+            node.payload = stage.payload();
+        }
+        Self { graph, poison }
+    }
+}
+
 /// A graph of about so many tasks, none of which takes more than so many slots: chains, diamonds, joins and broadcasts.
-pub(super) fn random(chance: &mut Chance, tasks: u32, slots: u32) -> StageGraph {
+fn random(chance: &mut Chance, tasks: u32, slots: u32) -> StageGraph {
     let stages = chance.number(2, 5).min(tasks / 8).max(1) as usize;
     let mean = tasks / u32::try_from(stages).expect("a handful");
     let counts: Vec<u32> = (0..stages).map(|_| chance.number(1, 2 * mean - 1)).collect();
@@ -176,7 +248,8 @@ pub(super) fn random(chance: &mut Chance, tasks: u32, slots: u32) -> StageGraph 
     let nodes = inputs.into_iter().enumerate().map(|(place, inputs)| {
         let indeterminate = vague == Some(place);
         let broadcast = inputs.iter().map(|edge| edge.exchange == Exchange::Broadcast).collect();
-        let stage = Stage { salt: chance.bits(), place: u32::try_from(place).expect("few"), indeterminate, broadcast };
+        let (salt, place_word) = (chance.bits(), u32::try_from(place).expect("few"));
+        let stage = Stage { salt, place: place_word, indeterminate, broadcast, poison: None };
         let steady = if chance.once_in(3) { Determinism::Unordered } else { Determinism::Determinate };
         StageNode {
             name: format!("stage {place}"),

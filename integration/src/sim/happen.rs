@@ -32,7 +32,10 @@ impl Cluster {
                 self.worker_event(of, worker::Event::SpawnFailed { child, message: "no more processes".into() });
             }
             Occurrence::ChildIsOver { of, child, exit_code } => {
-                self.worker_event(of, worker::Event::ChildExited { child, exit_code, cause: None, tail: String::new() });
+                self.worker_event(
+                    of,
+                    worker::Event::ChildExited { child, exit_code, cause: None, tail: String::new() },
+                );
             }
             Occurrence::Exits { node, exit_code } => self.executor_exits(node, exit_code),
             Occurrence::TaskReads { node, task } => self.task_reads(node, task),
@@ -45,7 +48,8 @@ impl Cluster {
             Occurrence::StatusesCame { to, shuffle, answer } => {
                 self.executor_event(to, executor::Event::MapStatusesArrived { shuffle, answer });
             }
-            Occurrence::ReaderTakes { node } => self.user_acts(node),
+            Occurrence::Crashes { node } => self.crash(node, 134),
+            Occurrence::ReaderTakes { node, job } => self.reader_takes(node, job),
             Occurrence::FaultIsDue { place } => self.fault_is_due(place),
             Occurrence::FaultIsOver { place } => self.fault_is_over(place),
         }
@@ -73,6 +77,9 @@ impl Cluster {
     }
 
     fn opened(&mut self, to: NodeId, link: LinkId) {
+        if !self.network.is_heard(link, 0, self.now) {
+            return self.dial_failed(to); // It broke before anybody knew that it was there.
+        }
         match self.network.kind(link) {
             LinkKind::Worker => self.worker_event(to, worker::Event::LinkOpened { link }),
             LinkKind::Application => self.driver_event(to, driver::Event::MasterLinkOpened { link }),

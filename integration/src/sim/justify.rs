@@ -22,14 +22,20 @@ const NOTICED: Duration = Duration::from_secs(5);
 const REGISTERED: Duration = Duration::from_secs(2);
 
 /// Whether the faults so far justify this failure; else what is missing.
-pub(super) fn justify(cluster: &Cluster, driver: NodeId, job: JobId, failure: &JobFailure) -> Result<(), String> {
+pub(super) fn justify(
+    cluster: &Cluster,
+    driver: NodeId,
+    (job, wanted): (JobId, usize),
+    failure: &JobFailure,
+) -> Result<(), String> {
     let place = cluster.place_of(driver);
     let application = &cluster.options.applications[place];
     let faults = &cluster.faults;
     let fired = |kinds: &[Kind]| faults.fired(kinds, Duration::ZERO);
     let apart = apart(cluster);
-    let executors_lost =
-        fired(&[KillExecutor, KillWorker, StopWorker, KillMaster, KillBlockService, SpawnFails, Deaf]) + apart;
+    let executors_lost = fired(&[KillExecutor, KillWorker, StopWorker, KillMaster, KillBlockService, SpawnFails, Deaf])
+        + apart
+        + cluster.outcome.crashes;
     // While two machines cannot talk, or a process that serves blocks is stopped, each attempt may fail anew.
     let patience = cluster.options.retry_wait * cluster.options.fetch_retries;
     let stopped = if application.serves_itself { faults.fired(&[Pause], patience) } else { 0 };
@@ -38,7 +44,7 @@ pub(super) fn justify(cluster: &Cluster, driver: NodeId, job: JobId, failure: &J
     let outputs_lost = fired(&[LoseDisk, KillWorker, StopWorker])
         + apart
         + if application.serves_itself { executors_lost } else { fired(&[KillBlockService]) };
-    let wanted = &application.jobs[cluster.users[place].done.len()];
+    let wanted = &application.jobs[wanted].graph;
     match failure {
         JobFailure::Cancelled(_) if faults.was_cancelled(driver, job) => Ok(()),
         JobFailure::Indeterminate { .. } => {
@@ -51,7 +57,14 @@ pub(super) fn justify(cluster: &Cluster, driver: NodeId, job: JobId, failure: &J
             need(ATTEMPTS_A_LOSS * outputs_lost, ATTEMPTS, "attempts that losses of outputs may cost")
         }
         JobFailure::TaskFailed { stage, partition, .. } => {
-            need(faults.counted(driver, *stage, *partition) + cluster.outcome.answers_lost, ATTEMPTS, "failures of it")
+            // Every task fails that waits for an answer.
+            let unanswered = ATTEMPTS * cluster.outcome.answers_lost;
+            need(faults.counted(driver, *stage, *partition) + unanswered, ATTEMPTS, "failures of it")
+        }
+        // Tasks that failed anywhere may be left with nowhere to run.
+        JobFailure::Unschedulable { .. } if application.excludes => {
+            let crashes = fired(&[KillExecutor, SpawnFails]) + cluster.outcome.crashes;
+            need(cluster.outcome.failed + cluster.outcome.answers_lost + crashes, 1, "failures of tasks")
         }
         JobFailure::TaskLost { .. } => need(executors_lost, EXECUTORS, "losses of executors"),
         JobFailure::NoExecutors { .. } => need(executors_lost, 1, "losses of executors"),
@@ -60,7 +73,9 @@ pub(super) fn justify(cluster: &Cluster, driver: NodeId, job: JobId, failure: &J
             need(fired(&[KillMaster]) + apart, 1, "times that the master was away")
         }
         JobFailure::Forgotten { .. } => need(fired(&[KillMaster]) + apart, 1, "times that the master was away"),
-        JobFailure::Ended { .. } => need(fired(&[SpawnFails, KillExecutor]), EXECUTORS, "failures of executors"),
+        JobFailure::Ended { .. } => {
+            need(fired(&[SpawnFails, KillExecutor]) + cluster.outcome.crashes, EXECUTORS, "failures of executors")
+        }
         _ => Err("no fault does".into()),
     }
 }
@@ -73,7 +88,8 @@ fn apart(cluster: &Cluster) -> u64 {
 
 /// Whether an application may have been given up whose driver runs.
 pub(super) fn may_be_disowned(cluster: &Cluster) -> bool {
-    apart(cluster) + cluster.faults.fired(&[KillMaster], Duration::ZERO) > 0
+    let failed = cluster.faults.fired(&[SpawnFails, KillExecutor], Duration::ZERO) + cluster.outcome.crashes;
+    apart(cluster) + cluster.faults.fired(&[KillMaster], Duration::ZERO) > 0 || failed >= EXECUTORS / 4
 }
 
 fn need(count: u64, least: u64, what: &str) -> Result<(), String> {

@@ -19,7 +19,7 @@ pub(super) const DIE: (u64, u64) = (1, 30);
 impl Cluster {
     /// Starts a master that knows nothing; its term is above those before.
     pub(super) fn start_master(&mut self) {
-        self.term += 1;
+        self.term = (self.term + 1).max(self.wall().0 / 1000 + 1);
         let options = master::MasterOptions { url: "hearth://sim:7077".into(), term: self.term, ..Default::default() };
         let id = self.begin(MASTER_HOST, Process::Master(Box::new(master::Master::new(options))));
         self.master = Some(id);

@@ -36,6 +36,7 @@ mod options;
 mod outcome;
 mod queue;
 mod trace;
+mod user;
 
 pub use chance::Chance;
 pub use cluster::Cluster;

@@ -53,8 +53,8 @@ pub(super) struct DriverProcess {
     pub(super) machine: driver::Driver,
     /// Whose driver it is.
     pub(super) place: usize,
-    /// The job that runs, when one does.
-    pub(super) job: Option<Job>,
+    /// The jobs that run.
+    pub(super) jobs: BTreeMap<JobId, Job>,
     /// Jobs submitted so far.
     pub(super) submitted: u32,
     pub(super) stopped: bool,
@@ -64,13 +64,15 @@ pub(super) struct DriverProcess {
     pub(super) launched: HashSet<TaskId>,
     /// Executors that it told the master to end.
     pub(super) given_up: HashSet<ExecutorId>,
-    /// The newest job that ended.
-    pub(super) over: JobId,
+    /// Jobs that ended.
+    pub(super) over: HashSet<JobId>,
 }
 
 /// A job, as its reader sees it.
+#[derive(Default)]
 pub(super) struct Job {
-    pub(super) id: JobId,
+    /// Its place among those of its application.
+    pub(super) place: usize,
     /// What came and was not taken.
     pub(super) came: BTreeMap<u32, ResultBlock>,
     /// The rows that were taken, in order.
@@ -81,6 +83,12 @@ pub(super) struct Job {
     pub(super) tries: u32,
     /// How it ended, once it has.
     pub(super) ended: Option<Result<(), driver::JobFailure>>,
+}
+
+impl Job {
+    pub(super) fn new(place: usize) -> Self {
+        Self { place, ..Self::default() }
+    }
 }
 
 /// A result row, and what it stems from.

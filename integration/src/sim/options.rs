@@ -1,7 +1,8 @@
 //! What a simulated cluster is made of, all of it from one seed.
 
-use super::{chance::Chance, graph};
-use hearth_core::{Resources, StageGraph, messages::application::ApplicationSpec};
+use super::{chance::Chance, graph::Wanted};
+use hearth_core::{Resources, conf::SchedulingMode, messages::application::ApplicationSpec};
+
 use std::time::Duration;
 
 /// Tasks of a run, at least: without a failure each starts once.
@@ -64,14 +65,20 @@ pub struct Application {
     pub serves_itself: bool,
     /// One result in so many is stored at its executor; 0 for none.
     pub store_once_in: u64,
-    /// Its jobs, one after the other.
-    pub jobs: Vec<StageGraph>,
+    /// Executors and workers where tasks fail are left out.
+    pub excludes: bool,
+    /// Whether jobs share by pools.
+    pub mode: SchedulingMode,
+    /// Jobs that run at once.
+    pub parallel: usize,
+    /// Its jobs.
+    pub jobs: Vec<Wanted>,
 }
 
 impl Application {
     fn random(chance: &mut Chance, starts: Duration, smallest: u32, tasks: u32) -> Self {
         let cores_per_executor = [None, Some(1), Some(smallest)][chance.index(2)];
-        let jobs = chance.number(1, 2);
+        let jobs = chance.number(1, 3);
         Self {
             starts,
             cores_per_executor,
@@ -79,7 +86,10 @@ impl Application {
             speculates: chance.once_in(3),
             serves_itself: chance.once_in(3),
             store_once_in: [0, 2, 8][chance.index(2)],
-            jobs: (0..jobs).map(|_| graph::random(chance, tasks / jobs, cores_per_executor.unwrap_or(1))).collect(),
+            excludes: chance.once_in(5),
+            mode: if chance.once_in(3) { SchedulingMode::Fair } else { SchedulingMode::Fifo },
+            parallel: 1 + chance.index(2),
+            jobs: (0..jobs).map(|_| Wanted::random(chance, tasks / jobs, cores_per_executor.unwrap_or(1))).collect(),
         }
     }
 
@@ -99,7 +109,9 @@ impl Application {
     }
 
     fn tasks(&self) -> u32 {
-        self.jobs.iter().flat_map(|job| &job.stages).map(|stage| stage.tasks).sum()
+        // Of a job that must fail nobody knows how many run.
+        let whole = self.jobs.iter().filter(|job| job.poison.is_none());
+        whole.flat_map(|job| &job.graph.stages).map(|stage| stage.tasks).sum()
     }
 }
 
@@ -137,14 +149,14 @@ impl Options {
     fn fill_up(&mut self, chance: &mut Chance, smallest: u32) {
         loop {
             let tasks: u32 = self.applications.iter().map(Application::tasks).sum();
-            let stages: usize = self.applications.iter().flat_map(|a| &a.jobs).map(|job| job.stages.len()).sum();
+            let stages: usize = self.applications.iter().flat_map(|a| &a.jobs).map(|job| job.graph.stages.len()).sum();
             if tasks >= TASKS && stages >= STAGES {
                 return;
             }
             let place = chance.index(self.applications.len() - 1);
             let application = &mut self.applications[place];
             let slots = application.cores_per_executor.unwrap_or(1).min(smallest);
-            application.jobs.push(graph::random(chance, TASKS.saturating_sub(tasks).max(16), slots));
+            application.jobs.push(Wanted::random(chance, TASKS.saturating_sub(tasks).max(16), slots));
         }
     }
 }

@@ -24,6 +24,10 @@ pub struct Outcome {
     pub executors: u64,
     /// Jobs that failed, each for a reason that the faults justify, and were run again.
     pub failures: u64,
+    /// Jobs that failed as they had to.
+    pub poisoned: u64,
+    /// Executors that a task crashed.
+    pub crashes: u64,
     /// Messages that a break of their link swallowed.
     pub messages_lost: u64,
     /// Questions that got no answer in time.
@@ -56,6 +60,8 @@ impl Outcome {
             (&mut self.copies, more.copies),
             (&mut self.executors, more.executors),
             (&mut self.failures, more.failures),
+            (&mut self.poisoned, more.poisoned),
+            (&mut self.crashes, more.crashes),
             (&mut self.messages_lost, more.messages_lost),
             (&mut self.answers_lost, more.answers_lost),
         ];

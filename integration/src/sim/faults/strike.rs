@@ -210,14 +210,15 @@ impl Cluster {
     /// A user cancels its job, and wants it again.
     fn cancel(&mut self) -> Struck {
         let running = |process: &Process| match process {
-            Process::Driver(driver) => driver.job.as_ref().is_some_and(|job| job.ended.is_none()),
+            Process::Driver(driver) => driver.jobs.values().any(|job| job.ended.is_none()),
             _ => false,
         };
         let id = self.some_node(running)?;
         if self.nodes[id.0].is_paused(self.now) {
             return None;
         }
-        let job = self.nodes[id.0].driver()?.job.as_ref()?.id;
+        let jobs: Vec<_> = self.nodes[id.0].driver()?.jobs.iter().filter(|(_, job)| job.ended.is_none()).collect();
+        let job = *jobs[self.chance.index(jobs.len() - 1)].0;
         self.faults.cancelled.insert((id, job));
         self.driver_event(id, driver::Event::JobCancelled { job, reason: "its user had enough".into() });
         Some((Duration::ZERO, Undo::Nothing))
