@@ -65,6 +65,11 @@ async fn exchange(
         chunk.data = failpoint_bytes!("fetch.bytes", chunk.data, address = address);
         shared.remote.fetch_add(chunk.data.len() as u64, Ordering::Relaxed);
         if let Some((place, outcome)) = assembly.take(chunk)? {
+            if let Err(Failure { kind: kind @ (FailureKind::CorruptOnDisk | FailureKind::CorruptOnWire), message }) =
+                &outcome
+            {
+                tracing::warn!(%address, "a block that came is {kind}: {message}");
+            }
             reporter.block(place, outcome);
         }
     }

@@ -154,7 +154,7 @@ pub enum FetchCause {
     #[error("damaged on its disk")]
     CorruptOnDisk,
     /// It was damaged between two processes, twice.
-    #[error("damaged on the wire, twice")]
+    #[error("damaged on the wire")]
     CorruptOnWire,
     /// Its server cannot be reached, or breaks off.
     #[error("out of reach")]

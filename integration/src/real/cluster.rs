@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 
 /// What makes block services and executors log each request for blocks.
-pub const LOG_BLOCKS: &str = "info,hearth_blocks=debug";
+const LOG_BLOCKS: &str = "info,hearth_blocks=debug";
 
 /// A cluster of real processes. Dropping it ends them and asserts that nothing is left.
 #[derive(Debug)]

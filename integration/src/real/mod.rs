@@ -14,7 +14,7 @@ pub mod proxy;
 pub mod s3;
 
 pub use blocks::Traffic;
-pub use cluster::{ClusterOptions, LOG_BLOCKS, TestCluster};
+pub use cluster::{ClusterOptions, TestCluster};
 pub use daemon::{Daemon, Run, run, run_command};
 pub use disk::SmallDisk;
 pub use processes::{Process, signal};

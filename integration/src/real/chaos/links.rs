@@ -73,6 +73,8 @@ pub(super) fn executor_stopped(trial: &mut Trial) {
     }
     trial.ends_right(&mut query);
     trial.must_have_fired(1..=1);
+    trial.lost(1);
+    trial.only_lost_ran_again();
     if trial.is_faulty() {
         cluster.start_master_again();
     }
