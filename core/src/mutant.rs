@@ -28,6 +28,8 @@ pub enum Mutant {
     ChecksumIgnored,
     /// An executor that registers again does not say what it runs.
     RunningTasksNotNamed,
+    /// A driver gives slots away that an executor brought back taken.
+    StraysNotCounted,
     /// A driver counts one slot for a task that takes several.
     WideTaskCountedOnce,
     /// A driver does not make a stored result again that was lost.
@@ -38,7 +40,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::EpochNotCompared,
         Self::LateStatusAccepted,
         Self::ResultAcceptedTwice,
@@ -50,6 +52,7 @@ impl Mutant {
         Self::DuplicateRegistration,
         Self::ChecksumIgnored,
         Self::RunningTasksNotNamed,
+        Self::StraysNotCounted,
         Self::WideTaskCountedOnce,
         Self::LostResultIgnored,
         Self::FilesKept,

@@ -2,7 +2,7 @@
 
 use super::{Driver, Effect, JobNews, failure::JobFailure, tasks::RunningTask};
 use hearth_core::{
-    ExecutorId, ExecutorState, Level, LinkId, Now, Refusal, WorkerId,
+    ExecutorId, ExecutorState, Level, LinkId, Mutant, Now, Refusal, WorkerId,
     messages::{
         VERSION,
         application::{AppDown, AppUp},
@@ -75,7 +75,7 @@ impl Driver {
         }
         for task in claimed {
             if !ours.contains(&task) || self.tasks.get(task).is_some_and(RunningTask::is_killed) {
-                if !ours.contains(&task) {
+                if !ours.contains(&task) && !Mutant::StraysNotCounted.is_on() {
                     self.executors.leaves(id, task, now.after(self.options.reap_timeout));
                 }
                 let reason = "the driver does not wait for it any more".to_owned();

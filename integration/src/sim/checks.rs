@@ -9,7 +9,7 @@ use super::{
 };
 use hearth_core::{
     Resources,
-    messages::task::{MapStatuses, TaskLaunch},
+    messages::task::{MapStatuses, TaskFailure, TaskLaunch, TaskNews, TaskUp},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -41,6 +41,20 @@ pub(super) fn inputs(launch: &TaskLaunch, inputs: &[Arc<MapStatuses>]) {
         assert_eq!(wanted.shuffle, got.shuffle, "{:?} got the statuses of another shuffle", launch.task);
         let (old, new) = (got.epoch, wanted.epoch);
         assert!(old >= new, "{:?} starts with statuses of epoch {old}, older than {new}", launch.task);
+    }
+}
+
+/// No executor has to turn a task down: its driver knows how many of its slots are free.
+pub(super) fn news(message: &TaskUp) {
+    let TaskUp::Statuses(statuses) = message else { return };
+    for status in statuses {
+        if let TaskNews::Failed(TaskFailure::Transient(text)) = &status.news {
+            assert!(
+                !text.starts_with("no ") || !text.contains("free slot"),
+                "{:?} was turned down: {text}",
+                status.task
+            );
+        }
     }
 }
 

@@ -97,6 +97,7 @@ impl Cluster {
                     {
                         statuses.retain(|s| s.news == TaskNews::Started);
                     }
+                    checks::news(&message);
                     self.send(id, link, Message::TaskUp(message));
                 }
                 executor::Effect::FetchPayload { hash } => self.begin_to_ask(id, driver, Question::Payload(hash)),
@@ -107,7 +108,9 @@ impl Cluster {
                     self.start_task(id, launch, &payload, inputs);
                 }
                 executor::Effect::CancelTask { task, reason } => {
-                    let delay = self.chance.millis(0, 50);
+                    // Some take long to notice.
+                    let longest = if self.chance.once_in(5) { 3000 } else { 50 };
+                    let delay = self.chance.millis(0, longest);
                     let result = Some(TaskFailure::Killed(reason));
                     self.later(delay, Occurrence::TaskEnds { node: id, task, result });
                 }
@@ -188,7 +191,8 @@ impl Cluster {
         let deaf = self.is_deaf();
         let poison = stage.poison_of(launch.partition);
         let thrifty = launch.thrifty;
-        let fails = self.options.fail_once_in > 0 && self.chance.once_in(self.options.fail_once_in);
+        let unlucky = self.options.fail_once_in > 0 && self.chance.once_in(self.options.fail_once_in);
+        let fails = unlucky && !self.faults.are_over(self.now);
         if let Process::Executor(process) = &mut self.nodes[id.0].process {
             let running = Task { launch, stage, inputs, read: None, tries: 0, deaf };
             assert!(process.tasks.insert(task, running).is_none(), "{task:?} was started twice");

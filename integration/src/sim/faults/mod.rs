@@ -165,6 +165,11 @@ impl Faults {
         }
     }
 
+    /// Whether nothing is to break any more.
+    pub(super) fn are_over(&self, now: Now) -> bool {
+        self.queued == self.all.len() && now > self.over_at
+    }
+
     /// When the last of the faults that fired is over.
     pub(super) const fn over_at(&self) -> Now {
         self.over_at
