@@ -225,8 +225,8 @@ impl QueryRun {
         Ok(batches)
     }
 
-    /// Ends the query: [`QueryRun::next`] gives an error with this reason, unless all rows are there, or are becoming
-    /// visible.
+    /// Ends the query: [`QueryRun::next`] gives an error with this reason, unless all rows are here already, or what was written
+    /// is becoming visible.
     pub async fn cancel(&self, reason: &str) {
         if let Some(job) = &self.job {
             job.cancel(reason).await;
@@ -239,7 +239,16 @@ impl QueryRun {
 
 impl Job {
     fn new(handle: JobHandle, reader: Arc<Reader>) -> Self {
-        Self { handle, reader, current: None, ahead: BTreeMap::new(), next: 0, seen: 0, lost: None, over: false }
+        Self {
+            handle,
+            reader,
+            current: None,
+            ahead: BTreeMap::new(),
+            next: 0,
+            seen: 0,
+            lost: None,
+            over: false,
+        }
     }
 
     pub(super) fn progress(&self) -> watch::Receiver<Vec<StageProgress>> {
@@ -266,7 +275,7 @@ impl Job {
                     Some(Err(QueryError::Lost { partition, source })) if self.can_be_made_again() => {
                         self.lost = Some((partition, source.to_string()));
                     }
-                    Some(Err(error)) => return Some(Err(error)),
+                    Some(Err(error)) => return Some(Err(self.why(error))),
                     None => {}
                 }
                 self.end_partition().await;
@@ -287,6 +296,19 @@ impl Job {
                 return Some(Err(error));
             }
         }
+    }
+
+    /// A job that fails takes its stored results along: then that it failed is what happened.
+    fn why(&mut self, error: QueryError) -> QueryError {
+        if !matches!(error, QueryError::Lost { .. }) {
+            return error;
+        }
+        let failures = std::iter::from_fn(|| self.handle.try_next());
+        let mut failures = failures.filter_map(|news| match news {
+            JobNews::Over(Err(failure)) => Some(failure),
+            _ => None,
+        });
+        failures.next().map_or(error, QueryError::from)
     }
 
     /// Whether a stored result that is lost halfway comes again in a way that nobody notices.
@@ -326,10 +348,14 @@ impl Job {
         self.current = None;
     }
 
-    /// Waits until all results are there. None is taken: until then each may be made again.
+    /// Waits until all results are there. None is read: until then each may be made again.
     pub(super) async fn complete(&mut self, sum: &mut TaskMetrics) -> Result<(), QueryError> {
         while self.ahead.len() < self.handle.partitions() as usize {
-            self.hear(sum).await?;
+            let Some(partition) = self.hear(sum).await? else { continue };
+            if matches!(self.ahead.get(&partition), Some(ResultBlock::Inline(_))) {
+                // It takes no room at the driver, where results that are still to come need it.
+                self.handle.taken(partition).await;
+            }
         }
         Ok(())
     }
@@ -340,11 +366,13 @@ impl Job {
         ahead.into_iter().map(|(partition, block)| self.reader.rows(partition, block)).collect()
     }
 
-    async fn hear(&mut self, sum: &mut TaskMetrics) -> Result<(), QueryError> {
+    /// Takes the next news; gives the partition whose result it was.
+    async fn hear(&mut self, sum: &mut TaskMetrics) -> Result<Option<u32>, QueryError> {
         match self.handle.next().await {
             Some(JobNews::Result { partition, block, metrics }) => {
                 self.ahead.insert(partition, block);
                 sum.add(&metrics);
+                return Ok(Some(partition));
             }
             Some(JobNews::Over(Ok(()))) => self.over = true,
             Some(JobNews::Over(Err(failure))) => return Err(failure.into()),
@@ -352,7 +380,7 @@ impl Job {
             Some(JobNews::Stage { .. } | JobNews::Waiting { .. }) => {}
             None => return Err(shell::Error::Stopped.into()),
         }
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -19,9 +19,9 @@ pub(crate) struct Cluster {
     /// The master's URL.
     pub(crate) url: String,
     master: Process,
-    workers: Vec<Process>,
     /// What makes its first worker slow; goes before that.
     brake: Option<Brake>,
+    workers: Vec<Process>,
     /// Ends them when this process cannot; goes last.
     guard: Process,
 }

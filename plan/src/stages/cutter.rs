@@ -280,7 +280,7 @@ impl Cutter<'_> {
         // An input that may become another one takes its readers along when it does: here it is one whose order is open.
         let level = edges.iter().map(|e| self.stages[e.from].determinism).max().unwrap_or(Determinism::Determinate);
         let level = level.min(Determinism::Unordered);
-        let determinism = close.determinism(determinism::of(&plan, level));
+        let determinism = close.determinism(determinism::of(&plan, level, whole.is_some()));
         let written = close.written();
         let (output, output_partitions) = match close {
             Close::Result => (Output::Result, 1),

@@ -54,7 +54,7 @@ pub(crate) fn fuse(
     let slots = slots.min(u32::try_from(widest).unwrap_or(u32::MAX)).max(1);
     let name = name::of(plan, tables);
     let shared = payload::Shared::of(context.session_config());
-    let determinism = determinism::of(plan, Determinism::Determinate);
+    let determinism = determinism::of(plan, Determinism::Determinate, true);
     let payload = payload::encode(&name, plan, &Output::Result, true, determinism, &shared)?;
     check_decodes(&payload, context)?;
     let text = StageText::fused(&name, slots, plan);
