@@ -206,6 +206,20 @@ fn the_status_says_who_holds_what() {
     waiting.leave(CTRL_D);
 }
 
+/// What the log says meanwhile stands above the line that is typed, which stays as it is.
+#[test]
+fn what_is_logged_does_not_disturb_what_is_typed() {
+    let home = tempfile::tempdir().unwrap();
+    let mut shell = started(home.path(), &["--master", "hearth://127.0.0.1:9"]);
+    shell.keys("select 42");
+    let typed = |text: &str| text.trim_end().lines().last().is_some_and(|line| line.trim_end() == "hearth> select 42");
+    shell.until("what went wrong", |text| text.contains("no master at 127.0.0.1:9") && typed(text));
+    let mixed = |text: &str| text.lines().any(|line| line.contains("hearth>") && line.contains("WARN"));
+    assert!(!mixed(&shell.text()), "{}", shell.text());
+    shell.keys(CTRL_C);
+    shell.leave(CTRL_D);
+}
+
 #[test]
 fn commands_do_no_more_than_they_say() {
     let home = tempfile::tempdir().unwrap();

@@ -31,7 +31,7 @@ mod screen;
 mod status;
 
 use super::{
-    Failure, output,
+    Failure, logging, output,
     signals::{Asked, Stop},
     source::Source,
     sql::connect_failure,
@@ -43,13 +43,15 @@ use hearth_plan::format::Format;
 use helper::ShellHelper;
 use history::History;
 use pager::Paging;
-use rustyline::{CompletionType, Config, Editor, error::ReadlineError, history::FileHistory};
+use rustyline::{CompletionType, Config, Editor, ExternalPrinter, error::ReadlineError, history::FileHistory};
 use std::{
     path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc::{self, Sender},
     },
+    thread,
     time::Instant,
 };
 use tokio::{runtime::Runtime, sync::Mutex};
@@ -91,6 +93,8 @@ struct Shell {
     context: Shared,
     conf: Conf,
     editor: Line,
+    /// Prints above the prompt; nobody where the terminal cannot.
+    above: Option<Sender<String>>,
     history: History,
     paging: Paging,
     format: Format,
@@ -121,11 +125,13 @@ pub(super) fn run(conf: Conf, options: Options) -> Result<(), Failure> {
     let mut editor = Editor::with_config(editing()?).map_err(|e| Failure::failed(format!("the terminal: {e}")))?;
     editor.set_helper(Some(helper));
     let history = History::open(options.history, &mut editor);
+    let above = printer(&mut editor);
     let mut shell = Shell {
         runtime,
         context: Arc::new(Mutex::new(Some(context))),
         conf,
         editor,
+        above,
         history,
         paging: Paging::from_env(),
         format: options.format,
@@ -162,6 +168,14 @@ async fn connect(conf: Conf, options: &Options) -> Result<Context, Failure> {
     }
 }
 
+/// Prints lines above the prompt. A thread of its own waits for the editor to take them, so that nobody who logs does.
+fn printer(editor: &mut Line) -> Option<Sender<String>> {
+    let mut printer = editor.create_external_printer().ok()?;
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || lines.into_iter().try_for_each(|line| printer.print(line)));
+    Some(sender)
+}
+
 fn editing() -> Result<Config, Failure> {
     let config = Config::builder()
         .max_history_size(history::MAX_ENTRIES)
@@ -177,7 +191,9 @@ impl Shell {
         loop {
             empty.store(true, Ordering::Relaxed);
             at_prompt.store(true, Ordering::SeqCst);
+            logging::above_prompt(self.above.clone());
             let read = self.editor.readline(PROMPT);
+            logging::above_prompt(None);
             at_prompt.store(false, Ordering::SeqCst);
             match read {
                 Ok(line) => {
