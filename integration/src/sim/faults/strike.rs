@@ -12,6 +12,26 @@ use std::time::Duration;
 impl Cluster {
     /// Lets a fault happen, when there is something for it to strike.
     pub(super) fn strike(&mut self, kind: Kind) -> Struck {
+        match kind {
+            Kind::KillExecutor
+            | Kind::KillWorker
+            | Kind::StopWorker
+            | Kind::KillBlockService
+            | Kind::KillMaster
+            | Kind::KillDriver
+            | Kind::SpawnFails => self.end_process(kind),
+            Kind::Cut | Kind::HalfOpen | Kind::Swizzle | Kind::Partition | Kind::OneWay => self.break_network(kind),
+            Kind::Pause
+            | Kind::LoseDisk
+            | Kind::Slow
+            | Kind::ClockJump
+            | Kind::Deaf
+            | Kind::LoseAnswers
+            | Kind::Cancel => self.disturb(kind),
+        }
+    }
+
+    fn end_process(&mut self, kind: Kind) -> Struck {
         let at_once = Some((Duration::ZERO, Undo::Nothing));
         match kind {
             Kind::KillExecutor => {
@@ -20,6 +40,7 @@ impl Cluster {
                 self.crash(node, exit_code);
                 at_once
             }
+            Kind::KillWorker => self.kill_worker(),
             Kind::StopWorker => {
                 let place = self.some_worker()?;
                 let id = self.seats[place].node.filter(|id| !self.nodes[id.0].is_paused(self.now))?;
@@ -27,7 +48,6 @@ impl Cluster {
                 self.worker_event(id, worker::Event::StopAsked { reason: "its machine is needed".into() });
                 Some((Duration::from_secs(10), Undo::Nothing))
             }
-            Kind::KillWorker => self.kill_worker(),
             Kind::KillBlockService => {
                 let place = self.some_worker()?;
                 self.seats[place].serves_at.take()?;
@@ -44,12 +64,6 @@ impl Cluster {
                 );
                 Some((Duration::from_secs(1), Undo::Nothing))
             }
-            Kind::LoseDisk => {
-                let places: Vec<_> = (0..self.seats.len()).filter(|p| !self.seats[*p].disk.is_empty()).collect();
-                let place = self.chance.pick(&places)?;
-                self.seats[place].disk.clear();
-                at_once
-            }
             Kind::KillMaster => {
                 let id = self.master.take()?;
                 self.vanish(id);
@@ -65,7 +79,19 @@ impl Cluster {
                 self.later(back, Occurrence::DriverStarts { place });
                 Some((back, Undo::Nothing))
             }
-            Kind::Pause => self.pause(),
+            Kind::SpawnFails => {
+                // Together with a loss, so that there is something to start.
+                let node = self.some_node(|process| matches!(process, Process::Executor(_)))?;
+                self.faults.spawns_that_fail += self.chance.number(1, 4);
+                self.executor_exits(node, 137);
+                at_once
+            }
+            _ => unreachable!("{kind:?} ends no process"),
+        }
+    }
+
+    fn break_network(&mut self, kind: Kind) -> Struck {
+        match kind {
             Kind::Cut | Kind::HalfOpen => {
                 let links = self.network.open_links();
                 let link = self.chance.pick(&links)?;
@@ -85,6 +111,20 @@ impl Cluster {
                 Some((lasts, Undo::Unclog(link)))
             }
             Kind::Partition | Kind::OneWay => self.split(kind == Kind::OneWay),
+            _ => unreachable!("{kind:?} breaks no link"),
+        }
+    }
+
+    fn disturb(&mut self, kind: Kind) -> Struck {
+        let at_once = Some((Duration::ZERO, Undo::Nothing));
+        match kind {
+            Kind::Pause => self.pause(),
+            Kind::LoseDisk => {
+                let places: Vec<_> = (0..self.seats.len()).filter(|p| !self.seats[*p].disk.is_empty()).collect();
+                let place = self.chance.pick(&places)?;
+                self.seats[place].disk.clear();
+                at_once
+            }
             Kind::Slow => {
                 let place = self.some_worker()?;
                 self.seats[place].slow = self.chance.number(2, 8);
@@ -94,13 +134,6 @@ impl Cluster {
             Kind::ClockJump => {
                 let jump = i64::try_from(self.chance.between(1000, 86_400_000)).unwrap_or(1000);
                 self.wall_offset += if self.chance.once_in(2) { jump } else { -jump };
-                at_once
-            }
-            Kind::SpawnFails => {
-                // Together with a loss, so that there is something to start.
-                let node = self.some_node(|process| matches!(process, Process::Executor(_)))?;
-                self.faults.spawns_that_fail += self.chance.number(1, 4);
-                self.executor_exits(node, 137);
                 at_once
             }
             Kind::Deaf => {
@@ -113,6 +146,7 @@ impl Cluster {
                 Some((lasts, Undo::HearAnswers))
             }
             Kind::Cancel => self.cancel(),
+            _ => unreachable!("{kind:?} is another kind of fault"),
         }
     }
 
