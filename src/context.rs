@@ -233,7 +233,13 @@ fn user() -> String {
 }
 
 fn scratch(conf: &Conf) -> Result<Scratch, Error> {
-    Scratch::make(&conf.get(&keys::LOCAL_DIR).unwrap_or_else(std::env::temp_dir))
+    let dirs = conf.get(&keys::LOCAL_DIR);
+    let mut made = Scratch::make(dirs.first().unwrap_or(&std::env::temp_dir()));
+    for dir in dirs.iter().skip(1) {
+        // One of several disks may have failed.
+        made = made.or_else(|_| Scratch::make(dir));
+    }
+    made
 }
 
 /// How long a master may take to say how many cores there are: a figure to plan with is not worth more.

@@ -28,15 +28,28 @@ pub struct ExecutorBootstrap {
     pub shuffle_dir: PathBuf,
     /// The executor's own directory: `work/<app>/<executor>`; it spills to `tmp` below it.
     pub work_dir: PathBuf,
+    /// Directories on other disks that take the place of these two for outputs and spills; none as a rule.
+    pub local_dirs: Vec<LocalDir>,
     /// The application's configuration.
     pub conf: BTreeMap<String, String>,
+}
+
+/// Where an executor puts outputs and spills on one of several disks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalDir {
+    /// The application's map outputs: `<root>/<app>/shuffle`.
+    pub shuffle: PathBuf,
+    /// The executor's own: `<root>/<app>/<executor>`.
+    pub work: PathBuf,
 }
 
 /// For `hearth blocks`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlocksBootstrap {
-    /// The worker's directory: serves `<work_dir>/<app>/shuffle`.
+    /// The worker's directory.
     pub work_dir: PathBuf,
+    /// It serves `<root>/<app>/shuffle` of each of these: the worker's directory, or those on several disks.
+    pub roots: Vec<PathBuf>,
     /// Where to listen.
     pub host: String,
     /// The port; 0 takes a free one. The child writes the address it took as the first line of its standard output.

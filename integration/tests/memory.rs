@@ -2,7 +2,7 @@
 //!
 //! Expected rows come from arithmetic. Each test shows that memory was too little: a task ran out of it, or spilled.
 
-use hearth_integration::real::{Daemon, TestCluster, eventually, signal};
+use hearth_integration::real::{ClusterOptions, Daemon, SmallDisk, TestCluster, eventually, signal};
 use rustix::process::Signal;
 use std::{fs, path::PathBuf};
 
@@ -113,7 +113,8 @@ fn start_large(cluster: &TestCluster) -> Daemon {
     let conf = ["--conf", "spark.sql.autoBroadcastJoinThreshold=-1", "--conf", "spark.sql.shuffle.partitions=2"];
     let args = [&["--format", "csv", "--executor-cores", "1", "-e", LARGE][..], &conf].concat();
     let query = cluster.start_sql("large", &args);
-    cluster.await_application("large", |a| a.executors.len() == 2);
+    let executors = cluster.workers.len();
+    cluster.await_application("large", |a| a.executors.len() == executors);
     query
 }
 
@@ -140,4 +141,26 @@ fn an_executor_that_somebody_kills_did_not_want_memory() {
     let log = log_of(query, "n\n100000");
     assert!(log.contains("signal 9: not by Hearth, nor by the kernel for want of memory; it had "), "{log}");
     cluster.await_idle();
+}
+
+/// Fault A17: one of two disks is full at once. Needs root, or skips.
+#[test]
+fn a_disk_of_several_that_is_full_is_left_out() {
+    // Declared before the cluster: unmounted after it.
+    let dir = tempfile::tempdir().unwrap();
+    let disks = ["full", "other"].map(|name| dir.path().join(name));
+    disks.iter().for_each(|disk| fs::create_dir(disk).unwrap());
+    let Some(_disk) = SmallDisk::mount(&disks[0], 1) else { return };
+    let dirs = disks.each_ref().map(|disk| disk.to_str().unwrap()).join(",");
+    let env = vec![("SPARK_LOCAL_DIRS", dirs)];
+    let cluster = TestCluster::start_with(&[1], ClusterOptions { env, ..ClusterOptions::default() });
+    let query = start_large(&cluster);
+    let log = log_of(query, "n\n100000");
+    assert!(log.contains("No space left on device") && log.contains("failure 1 of 4"), "{log}");
+    assert!(!log.contains("failure 2 of 4"), "{log}");
+    cluster.await_idle();
+    for disk in &disks {
+        let application = fs::read_dir(disk).unwrap().flatten().flat_map(|of_worker| fs::read_dir(of_worker.path()));
+        assert_eq!(application.flatten().count(), 0, "nothing is left of the application in {disk:?}");
+    }
 }

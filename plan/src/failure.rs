@@ -103,6 +103,10 @@ fn of_arrow(error: &ArrowError, outermost: &DataFusionError, depth: usize) -> Ta
         ArrowError::ExternalError(inner) => dig(inner.as_ref(), outermost, depth),
         ArrowError::IoError(_, inner) => of_io(inner, outermost, depth),
         ArrowError::MemoryError(message) => TaskFailure::OutOfMemory(message.clone()),
+        // More text in one array than its offsets count: an operator that spills takes it in batches.
+        ArrowError::OffsetOverflowError(bytes) => {
+            TaskFailure::OutOfMemory(format!("{bytes} bytes of text in one array: {}", text(outermost)))
+        }
         // IPC is what spilled rows are kept in: a file of ours that does not read back.
         ArrowError::IpcError(_) => TaskFailure::Transient(text(outermost)),
         _ => TaskFailure::Query(text(outermost)),
@@ -112,6 +116,7 @@ fn of_arrow(error: &ArrowError, outermost: &DataFusionError, depth: usize) -> Ta
 fn of_io(error: &io::Error, outermost: &DataFusionError, depth: usize) -> TaskFailure {
     match error.kind() {
         io::ErrorKind::NotFound => TaskFailure::Query(text(outermost)),
+        io::ErrorKind::OutOfMemory => TaskFailure::OutOfMemory(text(outermost)),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             TaskFailure::Disk { path: SPILL_DIR.into(), message: text(outermost) }
         }
@@ -219,7 +224,32 @@ mod tests {
             assert_eq!(failure_of(&error), at("the executor's spill directory"));
             assert_eq!(failure_in(Some(Path::new("/var/hearth/tmp")), &error), at("/var/hearth/tmp"));
         }
-        let memory = DataFusionError::ResourcesExhausted("r".into()).context("c");
-        assert_eq!(failure_of(&memory), TaskFailure::OutOfMemory("r".into()));
+    }
+
+    #[test]
+    fn running_out_of_memory_is_found_however_deep() {
+        let memory = || DataFusionError::ResourcesExhausted("r".into());
+        let arrow = |e| DataFusionError::ArrowError(Box::new(e), None);
+        for error in [
+            memory(),
+            memory().context("while joining").context("while sorting"),
+            DataFusionError::Shared(Arc::new(memory())),
+            DataFusionError::Shared(Arc::new(memory().context("once for all"))),
+            DataFusionError::External(Box::new(memory())),
+            DataFusionError::External(Box::new(Arc::new(memory()))),
+            arrow(ArrowError::ExternalError(Box::new(memory()))),
+            arrow(ArrowError::MemoryError("r".into())),
+            DataFusionError::ParquetError(Box::new(ParquetError::External(Box::new(memory())))),
+            DataFusionError::IoError(io::Error::other(memory())),
+            DataFusionError::Collection(vec![DataFusionError::Plan("p".into()), memory()]),
+        ] {
+            assert_eq!(failure_of(&error), TaskFailure::OutOfMemory("r".into()), "{error:?}");
+        }
+        for error in [
+            arrow(ArrowError::OffsetOverflowError(3 << 30)),
+            DataFusionError::IoError(io::ErrorKind::OutOfMemory.into()),
+        ] {
+            assert!(matches!(failure_of(&error), TaskFailure::OutOfMemory(_)), "{error:?}");
+        }
     }
 }

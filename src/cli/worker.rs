@@ -1,9 +1,12 @@
 //! `hearth worker`: the daemon that offers this machine to a master.
 
 use super::{Failure, flags, logging, output, settings, signals::Stop};
-use hearth_core::{Labels, Resources, conf::master_url::MasterUrl};
+use hearth_core::{
+    Labels, Resources,
+    conf::{keys, master_url::MasterUrl},
+};
 use hearth_worker::shell::{GrpcDial, ProcessLauncher, ProcessOptions, Worker, WorkerError, WorkerOptions};
-use std::{path::PathBuf, sync::Arc};
+use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 /// Run a worker: it offers this machine's cores and memory to a master.
 ///
@@ -19,7 +22,8 @@ pub(crate) struct Args {
     /// Memory to offer, such as 4g. Default: all but 1 GiB.
     #[arg(long, short, value_name = "SIZE", value_parser = flags::memory_mib, allow_hyphen_values = true)]
     memory: Option<u64>,
-    /// Where executors' logs and shuffle files go; one worker a directory.
+    /// Where executors' logs and shuffle files go; one worker a directory. The directories of the variable SPARK_LOCAL_DIRS, with
+    /// commas between them, take the shuffle files and scratch instead.
     #[arg(long, short = 'd', value_name = "DIR", default_value = "work")]
     work_dir: PathBuf,
     /// Something this machine says about itself; may be given several times.
@@ -53,6 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     options.port = args.port;
     options.labels = labels(&args.label);
     options.work_dir.clone_from(&args.work_dir);
+    options.local_dirs = local_dirs(std::env::var_os(LOCAL_DIRS))?;
     let launcher = ProcessLauncher::new(ProcessOptions::from_conf(program, &conf));
     let code = super::runtime(2)?.block_on(async {
         let mut stop = Stop::listen()?;
@@ -74,6 +79,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             message: "the worker gave up; its log says why".into(),
         }),
     }
+}
+
+/// The variable in which Spark's workers find their disks.
+const LOCAL_DIRS: &str = "SPARK_LOCAL_DIRS";
+
+fn local_dirs(value: Option<OsString>) -> Result<Vec<PathBuf>, Failure> {
+    let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(Vec::new()) };
+    let text = value.to_string_lossy();
+    let dirs = keys::LOCAL_DIR.parse(&text);
+    dirs.map_err(|expected| Failure::usage(format!("{LOCAL_DIRS}={text:?}: expected {expected}")))
 }
 
 fn labels(pairs: &[(String, String)]) -> Labels {

@@ -36,6 +36,7 @@ impl ClusterOfOurOwn {
             let mut options = WorkerOptions::from_conf(conf);
             options.resources = each;
             options.work_dir = dir.join(format!("worker-{place}"));
+            options.local_dirs = super::spread(conf);
             let dial = GrpcDial::new(vec![cluster.address.clone()]);
             let launcher = ProcessLauncher::new(ProcessOptions::from_conf(program.clone(), conf));
             cluster.workers.push(Worker::start(options, Arc::new(dial), Arc::new(launcher))?);

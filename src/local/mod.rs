@@ -17,7 +17,15 @@ pub(crate) use cluster::ClusterOfOurOwn;
 pub(crate) use threads::Threads;
 
 use crate::Error;
+use hearth_core::conf::{Conf, keys};
 use hearth_worker::shell::WorkerHandle;
+use std::path::PathBuf;
+
+/// The directories that shuffle files and scratch are spread over, where there are several.
+fn spread(conf: &Conf) -> Vec<PathBuf> {
+    let dirs = conf.get(&keys::LOCAL_DIR);
+    if dirs.len() > 1 { dirs } else { Vec::new() }
+}
 
 /// Waits until a worker of ours is registered with a master of ours.
 async fn registered(worker: &mut WorkerHandle) -> Result<(), Error> {

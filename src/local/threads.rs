@@ -32,6 +32,7 @@ impl Threads {
         let mut options = WorkerOptions::from_conf(conf);
         options.resources.cores = cores.unwrap_or(options.resources.cores);
         options.work_dir = dir.join("work");
+        options.local_dirs = super::spread(conf);
         let resources = options.resources;
         let accepting = master.clone();
         let dial = InProcess::new("the master", move |link| accepting.accept_worker(link));

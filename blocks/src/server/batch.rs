@@ -14,7 +14,7 @@ use std::path::PathBuf;
 #[derive(Debug)]
 pub(super) struct Batch {
     /// None when the application is not served here.
-    directory: Option<PathBuf>,
+    directories: Vec<PathBuf>,
     spans: Vec<SpanAsked>,
     /// The place of the current span.
     at: usize,
@@ -24,8 +24,8 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) const fn new(directory: Option<PathBuf>, spans: Vec<SpanAsked>) -> Self {
-        Self { directory, spans, at: 0, output: None, current: None }
+    pub(super) const fn new(directories: Vec<PathBuf>, spans: Vec<SpanAsked>) -> Self {
+        Self { directories, spans, at: 0, output: None, current: None }
     }
 
     /// Whether all was read.
@@ -90,11 +90,16 @@ impl Batch {
         if let Some((_, output)) = self.output.as_ref().filter(|(open, _)| *open == id) {
             return output.block(reduce);
         }
-        let Some(directory) = &self.directory else {
-            let detail = "this application's blocks are not served here".into();
-            return Err(ReadError::NotFound { path: id.index_file().into(), detail });
-        };
-        let output = OutputReader::open(directory, &id)?;
+        let detail = "this application's blocks are not served here".into();
+        let mut output = Err(ReadError::NotFound { path: id.index_file().into(), detail });
+        for directory in &self.directories {
+            output = OutputReader::open(directory, &id);
+            // An output is in one of them.
+            if !matches!(output, Err(ReadError::NotFound { .. })) {
+                break;
+            }
+        }
+        let output = output?;
         let block = output.block(reduce);
         self.output = Some((id, output));
         block

@@ -1,4 +1,4 @@
-//! Which directory holds an application's blocks.
+//! Which directories hold an application's blocks.
 
 use hearth_core::ApplicationId;
 use std::path::PathBuf;
@@ -6,27 +6,30 @@ use std::path::PathBuf;
 /// Where a service finds files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// Those of every application on a machine: `<work_dir>/<application>/shuffle`.
+    /// Those of every application on a machine: `<root>/<application>/shuffle`.
     Worker {
-        /// The worker's directory.
-        work_dir: PathBuf,
+        /// The worker's directory, or those on several disks.
+        roots: Vec<PathBuf>,
     },
-    /// Those of one application, in one directory.
+    /// Those of one application.
     Application {
         /// Which.
         application: ApplicationId,
-        /// Where.
-        directory: PathBuf,
+        /// Where: in one of these.
+        directories: Vec<PathBuf>,
     },
 }
 
 impl Layout {
-    /// The directory of an application's blocks; none when it is not served here. An id is one plain path component by its
-    /// type, so the directory lies beneath the root.
-    pub fn directory(&self, application: &ApplicationId) -> Option<PathBuf> {
+    /// The directories of an application's blocks; none when it is not served here. An id is one plain path component by its
+    /// type, so each lies beneath its root.
+    pub fn directories(&self, application: &ApplicationId) -> Vec<PathBuf> {
         match self {
-            Self::Worker { work_dir } => Some(work_dir.join(application.as_str()).join("shuffle")),
-            Self::Application { application: own, directory } => (own == application).then(|| directory.clone()),
+            Self::Worker { roots } => {
+                roots.iter().map(|root| root.join(application.as_str()).join("shuffle")).collect()
+            }
+            Self::Application { application: own, directories } if own == application => directories.clone(),
+            Self::Application { .. } => Vec::new(),
         }
     }
 }

@@ -63,7 +63,7 @@ pub async fn run_block_service(
     mut announce: impl Write,
     lifeline: impl Read + Send + 'static,
 ) -> Result<(), ServeError> {
-    let BlocksBootstrap { work_dir, host, port } = bootstrap;
+    let BlocksBootstrap { work_dir, roots, host, port } = bootstrap;
     let mut terminated = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
     let listener = bind(&host, port).await?;
     let taken = listener.local_addr().map_err(ServeError::Announce)?.port();
@@ -71,7 +71,7 @@ pub async fn run_block_service(
     writeln!(announce, "listening on {address}").and_then(|()| announce.flush()).map_err(ServeError::Announce)?;
     tracing::info!(%address, work_dir = %work_dir.display(), "serving blocks");
     let cut = lifeline::watch(lifeline).map_err(ServeError::Threads)?;
-    let service = BlockService::new(Layout::Worker { work_dir });
+    let service = BlockService::new(Layout::Worker { roots });
     serve(listener, service.clone(), async move {
         tokio::select! {
             _ = cut => tracing::info!("the worker is gone: stopping"),

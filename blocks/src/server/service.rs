@@ -139,7 +139,7 @@ impl Blocks for BlockService {
         let parsed: Result<Vec<SpanAsked>, _> = spans.into_iter().map(SpanAsked::try_from).collect();
         let spans = parsed.map_err(|e| Status::invalid_argument(e.to_string()))?;
         let served = Served { application: application.clone(), spans: spans.len(), bytes: 0 };
-        let batch = Batch::new(self.layout.directory(&application), spans);
+        let batch = Batch::new(self.layout.directories(&application), spans);
         Ok(Response::new(Box::pin(self.clone().answer(batch, served))))
     }
 }

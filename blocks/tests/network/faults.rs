@@ -11,7 +11,7 @@ use hearth_core::messages::task::TaskFailure;
 use tokio::net::TcpListener;
 
 fn service(worker: &Worker) -> BlockService {
-    BlockService::new(Layout::Worker { work_dir: worker.dir.path().into() })
+    BlockService::new(Layout::Worker { roots: vec![worker.dir.path().into()] })
 }
 
 #[tokio::test]

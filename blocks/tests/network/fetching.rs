@@ -5,7 +5,7 @@ use futures::{FutureExt, StreamExt};
 use hearth_blocks::{BlockService, Layout};
 
 fn service(worker: &Worker) -> BlockService {
-    BlockService::new(Layout::Worker { work_dir: worker.dir.path().into() })
+    BlockService::new(Layout::Worker { roots: vec![worker.dir.path().into()] })
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn a_large_block_comes_in_pieces_while_little_is_in_flight() {
 async fn an_executor_serves_its_own_blocks() {
     let worker = Worker::new();
     let id = worker.output(0, &[noise(1, 1000)]);
-    let layout = Layout::Application { application: app(), directory: worker.shuffle_dir() };
+    let layout = Layout::Application { application: app(), directories: vec![worker.shuffle_dir()] };
     let server = TestServer::start(BlockService::new(layout));
     let wanted = vec![worker.wanted(Some(server.address), id.block(0), 1000)];
     let fetcher = Fetcher::new(remote());

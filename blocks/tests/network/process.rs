@@ -7,7 +7,12 @@ use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter};
 use tokio::task::JoinHandle;
 
 fn bootstrap(worker: &Worker, host: &str, port: u16) -> BlocksBootstrap {
-    BlocksBootstrap { work_dir: worker.dir.path().into(), host: host.into(), port }
+    BlocksBootstrap {
+        work_dir: worker.dir.path().into(),
+        roots: vec![worker.dir.path().into()],
+        host: host.into(),
+        port,
+    }
 }
 
 /// A running service: its address, its lifeline, and how it ends.

@@ -22,7 +22,7 @@ fn request(application: &str, blocks: Vec<v1::BlockId>) -> v1::FetchRequest {
 async fn malformed_requests_are_refused_and_others_served() {
     let worker = Worker::new();
     let id = worker.output(0, &[noise(1, 100)]);
-    let server = TestServer::start(BlockService::new(Layout::Worker { work_dir: worker.dir.path().into() }));
+    let server = TestServer::start(BlockService::new(Layout::Worker { roots: vec![worker.dir.path().into()] }));
     let mut client = client(&server).await;
     let good = v1::BlockId::from(id.block(0));
     let nothing = v1::BlockId { output: None, reduce: 0 };
@@ -58,7 +58,7 @@ async fn spans_that_no_block_has_are_faults_and_do_not_hurt_the_others() {
     let size = 2 * PIECE + 5;
     let block = noise(1, size as usize);
     let id = worker.output(0, std::slice::from_ref(&block));
-    let server = TestServer::start(BlockService::new(Layout::Worker { work_dir: worker.dir.path().into() }));
+    let server = TestServer::start(BlockService::new(Layout::Worker { roots: vec![worker.dir.path().into()] }));
     let mut client = client(&server).await;
     let good = v1::BlockId::from(id.block(0));
     let span = |offset, length| v1::Span { block: Some(good), offset, length };
@@ -84,7 +84,7 @@ async fn a_peer_that_does_not_read_is_not_read_for() {
     const SIZE: usize = 64 << 20;
     let worker = Worker::new();
     let id = worker.output(0, &[vec![7; SIZE]]);
-    let server = TestServer::start(BlockService::new(Layout::Worker { work_dir: worker.dir.path().into() }));
+    let server = TestServer::start(BlockService::new(Layout::Worker { roots: vec![worker.dir.path().into()] }));
     let mut client = client(&server).await;
     let block = v1::BlockId::from(id.block(0));
     let mut answer = client.fetch(request(app().as_str(), vec![block])).await.unwrap().into_inner();

@@ -6,9 +6,9 @@ use super::{
     Entry, Fuse, Key, RangeSort, Reader, SchedulingMode, ShufflePartitions,
     master_url::MasterUrl,
     value::{
-        boolean, bytes_in_bytes, bytes_in_mib, bytes_or_off, count, directory, file, fuse, host, limit_in_bytes, line,
-        master, memory_mib, millis, optional, pause_in_seconds, port, range_sort, scheduling_mode, seconds,
-        shuffle_partitions, thousandths,
+        boolean, bytes_in_bytes, bytes_in_mib, bytes_or_off, count, directories, directory, file, fuse, host,
+        limit_in_bytes, line, master, memory_mib, millis, optional, pause_in_seconds, port, range_sort,
+        scheduling_mode, seconds, shuffle_partitions, thousandths,
     },
 };
 use std::{path::PathBuf, time::Duration};
@@ -176,8 +176,13 @@ keys! {
         EXECUTOR_DRIVER_TIMEOUT: Duration = "hearth.executor.driverTimeout", "20s", seconds;
         /// How long an executor whose driver is silent on an open link waits before it exits.
         EXECUTOR_SILENCE_TIMEOUT: Duration = "hearth.executor.silenceTimeout", "120s", seconds;
-        /// The directory in which local mode and drivers keep temporary files; unset is the system's.
-        LOCAL_DIR: Option<PathBuf> = "spark.local.dir", "", |t| optional(t, directory);
+        /// The directories in which local mode and drivers keep temporary files, with commas between them: spills and shuffle
+        /// files are spread over all of them, and one that fails is left out for a while. Unset is the system's. Executors on a
+        /// cluster use those of their worker.
+        LOCAL_DIR: Vec<PathBuf> = "spark.local.dir", "", directories;
+        /// What stays free on a disk, or 2 % of the disk where that is less: where less is free, no new shuffle or spill file is
+        /// begun.
+        DISK_RESERVE: u64 = "hearth.disk.reserve", "1g", bytes_in_bytes;
     }
     Master {
         /// Silence after which a worker is dead; workers send four heartbeats in this time.

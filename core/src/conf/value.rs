@@ -111,6 +111,15 @@ pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
     if fits { Ok(text.into()) } else { Err("one absolute directory without `..`, such as /var/tmp".into()) }
 }
 
+/// One directory or several, with commas between them.
+pub(super) fn directories(text: &str) -> Result<Vec<PathBuf>, String> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all: Result<Vec<_>, _> = text.split(',').map(str::trim).map(directory).collect();
+    all.map_err(|_| "absolute directories without `..`, with commas between them, such as /disk1/tmp,/disk2/tmp".into())
+}
+
 /// A file; relative to where the program runs.
 pub(super) fn file(text: &str) -> Result<PathBuf, String> {
     line(text).map(PathBuf::from).map_err(|_| "the path of a file, such as /etc/hearth/fairscheduler.xml".into())

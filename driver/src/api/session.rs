@@ -99,7 +99,7 @@ impl SessionOptions {
                 },
                 batch_size: usize::try_from(conf.get(&keys::SQL_BATCH_SIZE)).unwrap_or(usize::MAX),
                 warehouse: conf.get(&keys::SQL_WAREHOUSE_DIR),
-                scratch: conf.get(&keys::LOCAL_DIR).unwrap_or_else(std::env::temp_dir),
+                scratch: conf.get(&keys::LOCAL_DIR).into_iter().next().unwrap_or_else(std::env::temp_dir),
                 stores: stores(conf),
                 range_sort: conf.get(&keys::SQL_RANGE_SORT),
                 ..hearth_plan::SessionOptions::default()

@@ -1,29 +1,31 @@
 //! Memory: one pool for the tasks of an executor.
 
+use super::{disks::Disks, options::ShellOptions, spill::Spills};
+use datafusion::execution::disk_manager::DiskManagerMode;
 use hearth_core::messages::task::TaskFailure;
 use hearth_plan::{TaskEnv, TaskEnvOptions};
-use std::{
-    fs,
-    path::PathBuf,
-    sync::{Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The pool, the spill directory and the functions, made when they are first needed.
+/// The pool, what spills and the functions, made when they are first needed.
 #[derive(Debug)]
 pub(super) struct Memory {
-    options: TaskEnvOptions,
+    bytes: usize,
+    slots: u32,
+    spills: Arc<Disks>,
     env: Mutex<Option<TaskEnv>>,
 }
 
 impl Memory {
-    pub(super) const fn new(memory_bytes: usize, slots: u32, spill_dir: PathBuf) -> Self {
-        Self { options: TaskEnvOptions { memory_bytes, slots, spill_dir }, env: Mutex::new(None) }
+    pub(super) fn of_options(options: &ShellOptions) -> Self {
+        let spills = Arc::new(Disks::new(options.spill_dirs(), options.disk_reserve));
+        Self { bytes: options.memory_bytes, slots: options.machine.cores, spills, env: Mutex::new(None) }
     }
 
     /// Of what exists already.
     #[cfg(test)]
     pub(super) fn of(env: TaskEnv) -> Self {
-        Self { env: Mutex::new(Some(env)), ..Self::new(0, 1, PathBuf::new()) }
+        let spills = Arc::new(Disks::new(Vec::new(), 0));
+        Self { bytes: 0, slots: 1, spills, env: Mutex::new(Some(env)) }
     }
 
     /// What tasks share. Takes some milliseconds the first time, during which other callers block. When it fails, the
@@ -33,10 +35,9 @@ impl Memory {
         if let Some(env) = &*made {
             return Ok(env.clone());
         }
-        let dir = &self.options.spill_dir;
-        let disk = |message: String| TaskFailure::Disk { path: dir.display().to_string(), message };
-        fs::create_dir_all(dir).map_err(|e| disk(e.to_string()))?;
-        let env = TaskEnv::with_limits(self.options.clone()).map_err(|e| disk(e.strip_backtrace()))?;
+        let spill = DiskManagerMode::Custom(Arc::new(Spills::new(Arc::clone(&self.spills))));
+        let options = TaskEnvOptions { memory_bytes: self.bytes, slots: self.slots, spill };
+        let env = TaskEnv::with_limits(options).map_err(|e| TaskFailure::Transient(e.strip_backtrace()))?;
         Ok(made.insert(env).clone())
     }
 
@@ -54,7 +55,7 @@ impl Memory {
             TaskFailure::OutOfMemory(message) => TaskFailure::OutOfMemory(format!(
                 "{message} (the executor's pool has {} MiB for all its tasks; give it more with spark.executor.memory, or \
                  fewer cores)",
-                self.options.memory_bytes >> 20
+                self.bytes >> 20
             )),
             other => other,
         }
@@ -67,7 +68,8 @@ mod tests {
 
     #[test]
     fn running_out_names_the_bound_and_what_to_do() {
-        let memory = Memory::new(100 << 20, 2, "/nowhere".into());
+        let spills = Arc::new(Disks::new(Vec::new(), 0));
+        let memory = Memory { bytes: 100 << 20, slots: 2, spills, env: Mutex::new(None) };
         let TaskFailure::OutOfMemory(text) = memory.explain(TaskFailure::OutOfMemory("sort wants 1 GB".into())) else {
             panic!("another kind")
         };

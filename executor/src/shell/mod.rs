@@ -22,6 +22,7 @@
 //! - When [`ExecutorHandle::wait`] returns, no task runs and the executor's temporary files are gone; unless a task does
 //!   not come to a pause for [`DRAIN`].
 
+mod disks;
 mod files;
 mod grpc;
 mod memory;
@@ -35,6 +36,7 @@ mod runtime;
 mod server;
 mod slots;
 mod source;
+mod spill;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,7 @@ pub use options::ShellOptions;
 pub use process::run_executor_process;
 
 use crate::machine::{Event, Executor};
+use disks::Disks;
 use hearth_blocks::{Fetcher, Layout, fetch::FetchCounts, server::ServeError};
 use hearth_core::{
     client::DriverClient,
@@ -61,7 +64,6 @@ use server::OwnServer;
 use slots::Slots;
 use std::{
     io,
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -134,7 +136,7 @@ pub async fn start(
     dial: Arc<dyn Dial<TaskDown, TaskUp>>,
     client: Arc<dyn DriverClient>,
 ) -> Result<ExecutorHandle, StartError> {
-    let memory = Memory::new(options.memory_bytes, options.machine.cores, options.spill_dir());
+    let memory = Memory::of_options(&options);
     start_with(options, memory, dial, client).await
 }
 
@@ -148,8 +150,9 @@ async fn start_with(
     let runtime = Arc::new(TaskRuntime::new(options.machine.cores).map_err(StartError::Threads)?);
     let tracker = TaskTracker::new();
     let dir = options.output_dir();
+    let outputs = Arc::new(Disks::new(options.output_dirs(), options.disk_reserve));
     let server = match options.serve {
-        true => Some(serve_outputs(&options, dir.clone(), &tracker).await?),
+        true => Some(serve_outputs(&options, &tracker).await?),
         false => None,
     };
     options.machine.blocks = location(&options, server.as_ref());
@@ -165,7 +168,7 @@ async fn start_with(
     let evaluator = Arc::new(Evaluator {
         application: options.application.clone(),
         location: options.machine.blocks.clone(),
-        dir: dir.clone(),
+        outputs: outputs.clone(),
         fetcher: fetcher.clone(),
         replicas: replicas.clone(),
         memory,
@@ -185,6 +188,7 @@ async fn start_with(
         events: events.clone(),
         tracker: tracker.clone(),
         replicas: replicas.clone(),
+        outputs,
         exit: exited,
     };
     let (ended, handle) = watch::channel(None);
@@ -223,12 +227,13 @@ async fn drive(options: crate::machine::ExecutorOptions, queue: mpsc::Receiver<E
     }
 }
 
-async fn serve_outputs(options: &ShellOptions, dir: PathBuf, tracker: &TaskTracker) -> Result<OwnServer, ServeError> {
-    let layout = Layout::Application { application: options.application.clone(), directory: dir };
+async fn serve_outputs(options: &ShellOptions, tracker: &TaskTracker) -> Result<OwnServer, ServeError> {
+    let (application, directories) = (options.application.clone(), options.output_dirs());
+    let layout = Layout::Application { application, directories };
     OwnServer::start(&options.machine.host, layout, tracker).await
 }
 
-/// Where readers find this executor's outputs.
+/// Where readers find this executor's outputs: those in the first directory.
 fn location(options: &ShellOptions, server: Option<&OwnServer>) -> BlockLocation {
     BlockLocation {
         worker: options.machine.worker.clone(),
@@ -240,9 +245,9 @@ fn location(options: &ShellOptions, server: Option<&OwnServer>) -> BlockLocation
 
 /// Spilled rows, and outputs that nobody serves from now on.
 async fn remove_own_files(options: &ShellOptions) {
-    let mut dirs = vec![options.spill_dir()];
+    let mut dirs = options.spill_dirs();
     if options.serve {
-        dirs.push(options.output_dir());
+        dirs.extend(options.output_dirs());
     }
     for dir in dirs {
         match tokio::fs::remove_dir_all(&dir).await {

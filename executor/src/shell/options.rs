@@ -4,12 +4,15 @@ use crate::machine::ExecutorOptions;
 use hearth_blocks::FetchOptions;
 use hearth_core::{
     ApplicationId,
-    bootstrap::ExecutorBootstrap,
+    bootstrap::{ExecutorBootstrap, LocalDir},
     conf::{Conf, ConfError, keys},
     memory::pool_bytes,
     messages::worker::Address,
 };
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Everything that an executor needs to know, out of its bootstrap.
 #[derive(Clone, Debug)]
@@ -22,6 +25,10 @@ pub struct ShellOptions {
     pub shuffle_dir: PathBuf,
     /// The executor's own directory. It spills to `tmp` in it, and keeps in `blocks` what it serves itself.
     pub work_dir: PathBuf,
+    /// Directories on other disks that take the place of these two for outputs and spills.
+    pub local_dirs: Vec<LocalDir>,
+    /// Bytes that stay free on a disk; see [`keys::DISK_RESERVE`].
+    pub disk_reserve: u64,
     /// Who serves `shuffle_dir`; port 0 is nobody.
     pub block_service: Address,
     /// Whether the executor serves its outputs itself: `spark.shuffle.service.enabled` is off, and this is not local mode,
@@ -61,6 +68,8 @@ impl ShellOptions {
             machine,
             shuffle_dir: bootstrap.shuffle_dir,
             work_dir: bootstrap.work_dir,
+            local_dirs: bootstrap.local_dirs,
+            disk_reserve: conf.get(&keys::DISK_RESERVE),
             serve: !conf.get(&keys::SHUFFLE_SERVICE_ENABLED) && block_service.port != 0,
             block_service,
             memory_bytes: pool_bytes(resources.memory_mib),
@@ -68,14 +77,26 @@ impl ShellOptions {
         })
     }
 
-    /// Where outputs are written.
+    /// Where outputs are written: the first of all directories for them.
     pub(super) fn output_dir(&self) -> PathBuf {
-        if self.serve { self.work_dir.join("blocks") } else { self.shuffle_dir.clone() }
+        self.output_dirs().swap_remove(0)
     }
 
-    /// Where operators spill to.
-    pub(super) fn spill_dir(&self) -> PathBuf {
-        self.work_dir.join("tmp")
+    /// The directories that outputs are spread over.
+    pub(super) fn output_dirs(&self) -> Vec<PathBuf> {
+        let dir = |shuffle: &Path, work: &Path| if self.serve { work.join("blocks") } else { shuffle.to_owned() };
+        match &self.local_dirs[..] {
+            [] => vec![dir(&self.shuffle_dir, &self.work_dir)],
+            dirs => dirs.iter().map(|of| dir(&of.shuffle, &of.work)).collect(),
+        }
+    }
+
+    /// The directories that operators spill to.
+    pub(super) fn spill_dirs(&self) -> Vec<PathBuf> {
+        match &self.local_dirs[..] {
+            [] => vec![self.work_dir.join("tmp")],
+            dirs => dirs.iter().map(|of| of.work.join("tmp")).collect(),
+        }
     }
 }
 
@@ -111,6 +132,7 @@ mod tests {
             block_service: Address { host: "127.0.0.1".into(), port },
             shuffle_dir: "/srv/app-1/shuffle".into(),
             work_dir: "/srv/app-1/3".into(),
+            local_dirs: Vec::new(),
             conf: conf.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         }
     }
@@ -126,7 +148,15 @@ mod tests {
         assert_eq!(own.output_dir(), PathBuf::from("/srv/app-1/3/blocks"));
         let local = options(&[("spark.shuffle.service.enabled", "false")], 0);
         assert!(!local.serve, "local mode has no servers");
-        assert_eq!(local.spill_dir(), PathBuf::from("/srv/app-1/3/tmp"));
+        assert_eq!(local.spill_dirs(), [PathBuf::from("/srv/app-1/3/tmp")]);
+        let of = |root: &str| LocalDir {
+            shuffle: format!("{root}/app-1/shuffle").into(),
+            work: format!("{root}/app-1/3").into(),
+        };
+        let local_dirs = vec![of("/d1"), of("/d2")];
+        let spread = ShellOptions::from_bootstrap(ExecutorBootstrap { local_dirs, ..bootstrap(&[], 7000) }).unwrap();
+        assert_eq!(spread.output_dirs(), ["/d1/app-1/shuffle", "/d2/app-1/shuffle"].map(PathBuf::from));
+        assert_eq!(spread.spill_dirs(), ["/d1/app-1/3/tmp", "/d2/app-1/3/tmp"].map(PathBuf::from));
     }
 
     #[test]

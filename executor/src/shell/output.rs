@@ -2,16 +2,15 @@
 //!
 //! Nothing is there before it is committed: a task that fails or is cancelled drops its writer, which removes its files.
 
-use super::task::Attempt;
+use super::{disks::Disks, task::Attempt};
 use bytes::{Bytes, BytesMut};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use hearth_blocks::{AsyncOutputWriter, Committed, OutputId, WriterOptions};
+use hearth_blocks::{AsyncOutputWriter, Committed, OutputId, WriteError, WriterOptions};
 use hearth_core::{
     ShuffleId, TaskId,
     messages::task::{BlockLocation, MapStatus, ResultBlock, TaskFailure, TaskOutput},
 };
-use hearth_plan::{TaskEnv, TaskRun};
-use std::path::Path;
+use hearth_plan::TaskRun;
 
 /// Bytes of a result that travels with its status.
 pub(super) const INLINE_LIMIT: usize = 1 << 20;
@@ -24,30 +23,46 @@ pub(super) struct Written {
 }
 
 /// Writes blocks, and spills what is buffered when the pool has no memory for it.
-struct BlockWriter {
+struct BlockWriter<'a> {
     writer: AsyncOutputWriter,
     reservation: MemoryReservation,
+    outputs: &'a Disks,
+    location: BlockLocation,
 }
 
-impl BlockWriter {
-    fn new(dir: &Path, id: OutputId, partitions: u32, env: &TaskEnv) -> Self {
-        let reservation = MemoryConsumer::new(format!("output of {id}")).register(&env.runtime().memory_pool);
-        Self { writer: AsyncOutputWriter::create(dir, id, partitions, WriterOptions::default()), reservation }
+impl<'a> BlockWriter<'a> {
+    /// In the directory whose turn it is.
+    fn new(id: OutputId, partitions: u32, attempt: &Attempt<'a>) -> Result<Self, TaskFailure> {
+        let pool = &attempt.env.runtime().memory_pool;
+        let reservation = MemoryConsumer::new(format!("output of {id}")).register(pool);
+        let dir = attempt.outputs.choose()?;
+        let location = BlockLocation { directory: dir.to_string_lossy().into_owned(), ..attempt.location.clone() };
+        let writer = AsyncOutputWriter::create(dir, id, partitions, WriterOptions::default());
+        Ok(Self { writer, reservation, outputs: attempt.outputs, location })
     }
 
     async fn write(&mut self, partition: u32, bytes: Bytes) -> Result<(), TaskFailure> {
-        self.writer.write(partition, bytes).await?;
+        let outputs = self.outputs;
+        self.writer.write(partition, bytes).await.map_err(|e| failed(outputs, e))?;
         let buffered = usize::try_from(self.writer.buffered_bytes()).unwrap_or(usize::MAX);
         if self.reservation.try_resize(buffered).is_err() {
-            self.writer.spill().await?;
+            self.writer.spill().await.map_err(|e| failed(outputs, e))?;
             self.reservation.free();
         }
         Ok(())
     }
 
-    async fn commit(self) -> Result<Committed, TaskFailure> {
-        Ok(self.writer.commit().await?)
+    /// Gives what was written, and where readers find it.
+    async fn commit(self) -> Result<(Committed, BlockLocation), TaskFailure> {
+        let Self { writer, outputs, location, .. } = self;
+        Ok((writer.commit().await.map_err(|e| failed(outputs, e))?, location))
     }
+}
+
+/// The next attempt takes another directory.
+fn failed(outputs: &Disks, error: WriteError) -> TaskFailure {
+    outputs.failed(&error.path);
+    error.into()
 }
 
 /// Writes a map task's blocks.
@@ -64,14 +79,13 @@ pub(super) async fn write_map(
         )));
     }
     let id = OutputId::Map { shuffle, map_partition: attempt.partition, task: attempt.task };
-    let mut writer = BlockWriter::new(attempt.dir, id, partitions, attempt.env);
+    let mut writer = BlockWriter::new(id, partitions, attempt)?;
     while let Some(chunk) = run.next().await {
         let chunk = chunk?;
         writer.write(chunk.partition, chunk.bytes).await?;
     }
-    let Committed { sizes, bytes_spilled } = writer.commit().await?;
+    let (Committed { sizes, bytes_spilled }, location) = writer.commit().await?;
     let bytes = sizes.iter().sum();
-    let location = attempt.location.clone();
     let (partition, task, checksum) = (attempt.partition, attempt.task, run.checksum());
     let output = TaskOutput::Map(MapStatus { partition, task, location, sizes, checksum });
     Ok(Written { output, bytes, bytes_spilled })
@@ -99,15 +113,14 @@ async fn store_result(
     attempt: &Attempt<'_>,
 ) -> Result<Written, TaskFailure> {
     let task: TaskId = attempt.task;
-    let mut writer = BlockWriter::new(attempt.dir, OutputId::Result { task }, 1, attempt.env);
+    let mut writer = BlockWriter::new(OutputId::Result { task }, 1, attempt)?;
     writer.write(0, collected).await?;
     writer.write(0, next).await?;
     while let Some(chunk) = run.next().await {
         writer.write(0, chunk?.bytes).await?;
     }
-    let Committed { sizes, bytes_spilled } = writer.commit().await?;
+    let (Committed { sizes, bytes_spilled }, location) = writer.commit().await?;
     let bytes = sizes.iter().sum();
-    let location: BlockLocation = attempt.location.clone();
     let output = TaskOutput::Result(ResultBlock::Stored { task, location, bytes });
     Ok(Written { output, bytes, bytes_spilled })
 }

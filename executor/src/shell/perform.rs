@@ -1,6 +1,6 @@
 //! Effects become deeds.
 
-use super::{ExecutorExit, replicas::Replicas, slots::Slots, uplink::Uplink};
+use super::{ExecutorExit, disks::Disks, replicas::Replicas, slots::Slots, uplink::Uplink};
 use crate::machine::{Effect, Event};
 use hearth_core::{
     Level, ShuffleId, TaskId,
@@ -19,6 +19,7 @@ pub(super) struct Performer {
     pub(super) events: mpsc::Sender<Event>,
     pub(super) tracker: TaskTracker,
     pub(super) replicas: Arc<Replicas>,
+    pub(super) outputs: Arc<Disks>,
     pub(super) exit: watch::Sender<Option<ExecutorExit>>,
 }
 
@@ -65,11 +66,15 @@ impl Performer {
 
     fn remove(&self, shuffles: Vec<ShuffleId>, results: Vec<TaskId>) {
         self.replicas.forget(&shuffles);
-        let dir = self.replicas.dir.clone();
-        self.tracker.spawn_blocking(move || match hearth_blocks::remove_outputs(&dir, &shuffles, &results) {
-            Ok(files) => tracing::debug!("removed {files} files of {shuffles:?} and {results:?}"),
-            // They go with the application's directory.
-            Err(e) => tracing::warn!("cannot remove the files of {shuffles:?} and {results:?}: {e}"),
+        let outputs = self.outputs.clone();
+        self.tracker.spawn_blocking(move || {
+            for dir in outputs.paths() {
+                match hearth_blocks::remove_outputs(dir, &shuffles, &results) {
+                    Ok(files) => tracing::debug!("removed {files} files of {shuffles:?} and {results:?}"),
+                    // They go with the application's directory.
+                    Err(e) => tracing::warn!("cannot remove the files of {shuffles:?} and {results:?}: {e}"),
+                }
+            }
         });
     }
 }

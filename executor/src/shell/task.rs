@@ -1,6 +1,7 @@
 //! One task attempt, from its payload to its output.
 
 use super::{
+    disks::Disks,
     memory::Memory,
     output::{self, Written},
     panics,
@@ -14,7 +15,6 @@ use hearth_core::{
 };
 use hearth_plan::{DecodedPayload, TaskEnv, run_task};
 use std::{
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -26,8 +26,9 @@ const DECODED: usize = 4;
 #[derive(Debug)]
 pub(super) struct Evaluator {
     pub(super) application: ApplicationId,
-    /// Where outputs go, and where readers find them.
-    pub(super) dir: PathBuf,
+    /// Where outputs go.
+    pub(super) outputs: Arc<Disks>,
+    /// Where readers find those in the first directory.
     pub(super) location: BlockLocation,
     pub(super) fetcher: Fetcher,
     pub(super) replicas: Arc<Replicas>,
@@ -39,7 +40,7 @@ pub(super) struct Evaluator {
 pub(super) struct Attempt<'a> {
     pub(super) task: TaskId,
     pub(super) partition: u32,
-    pub(super) dir: &'a PathBuf,
+    pub(super) outputs: &'a Disks,
     pub(super) location: &'a BlockLocation,
     pub(super) env: &'a TaskEnv,
 }
@@ -69,8 +70,8 @@ impl Evaluator {
         let (fetcher, replicas) = (self.fetcher.clone(), self.replicas.clone());
         let source = Arc::new(ShuffleSource::new(self.application.clone(), fetcher, replicas, inputs));
         let mut run = run_task(&decoded, launch.partition, source.clone(), &env)?;
-        let (dir, location) = (&self.dir, &self.location);
-        let attempt = Attempt { task: launch.task, partition: launch.partition, dir, location, env: &env };
+        let (outputs, location) = (&self.outputs, &self.location);
+        let attempt = Attempt { task: launch.task, partition: launch.partition, outputs, location, env: &env };
         let written = match launch.target {
             TaskTarget::Shuffle { shuffle, partitions } => {
                 output::write_map(&mut run, (shuffle, partitions), &attempt).await?

@@ -105,7 +105,9 @@ fn a_disk_is_full() {
     let Some(_disk) = SmallDisk::mount(dir.path(), 2) else { return };
     let mut cluster = TestCluster::start(&[]);
     cluster.add_worker_in(1, &dir.path().join("work"));
-    let partitions = ["--conf", "spark.sql.shuffle.partitions=4", "-e", SLOW];
+    // Nothing is kept free, so that it does get full.
+    let reserve = ["--conf", "hearth.disk.reserve=0"];
+    let partitions = [&reserve[..], &["--conf", "spark.sql.shuffle.partitions=4", "-e", SLOW]].concat();
     let err = cluster.sql(&[&MOVED[..], &partitions].concat()).failed(1);
     let last = err.trim_end().lines().last().unwrap_or_default();
     for word in ["No space left on device", "/shuffle/shuffle_", "4 times", "spark.task.maxFailures"] {

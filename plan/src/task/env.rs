@@ -20,7 +20,7 @@ use datafusion::{
 };
 use std::{
     fmt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
@@ -31,8 +31,8 @@ pub struct TaskEnvOptions {
     pub memory_bytes: usize,
     /// Tasks of one slot that run at once.
     pub slots: u32,
-    /// Where operators spill to. Created at the first spill, in a directory that exists; files go when they were read.
-    pub spill_dir: PathBuf,
+    /// Where operators spill to; files go when they were read.
+    pub spill: DiskManagerMode,
 }
 
 /// The memory pool and the spill directory that tasks share. Cheap to clone.
@@ -53,14 +53,21 @@ impl TaskEnv {
     pub fn with_limits(options: TaskEnvOptions) -> Result<Self> {
         let shares = Arc::new(Shares::new(options.memory_bytes, options.slots));
         let pool = TaskMemory::new(&shares, 0, false);
-        let spill_dir: Arc<Path> = options.spill_dir.as_path().into();
-        let disk =
-            || DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![options.spill_dir.clone()]));
+        let spill_dir = match &options.spill {
+            DiskManagerMode::Directories(dirs) => dirs.first().map(|dir| dir.as_path().into()),
+            // Whoever makes the files names them.
+            _ => None,
+        };
+        // How much may be spilled is for the disks to say.
+        let disk = || {
+            let disk = DiskManagerBuilder::default().with_max_temp_directory_size(u64::MAX);
+            disk.with_mode(options.spill.clone())
+        };
         let runtime =
             RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk()).build_arc()?;
         let thrifty = disk().with_max_spill_merge_fan_in(thrifty::FILES_AT_ONCE).build()?;
         let thrifty_disk = Some(Arc::new(thrifty));
-        Ok(Self { shares, spill_dir: Some(spill_dir), thrifty_disk, ..Self::new(runtime) })
+        Ok(Self { shares, spill_dir, thrifty_disk, ..Self::new(runtime) })
     }
 
     /// Over a runtime that exists already.

@@ -7,7 +7,10 @@ use arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 use bytes::Bytes;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::{
+    execution::disk_manager::DiskManagerMode,
+    prelude::{SessionConfig, SessionContext},
+};
 use futures::{StreamExt, future::try_join_all, stream, stream::BoxStream};
 use hearth_core::{Determinism, Payload, StageGraph, conf::RangeSort, messages::task::TaskFailure};
 use hearth_plan::{
@@ -39,8 +42,8 @@ pub(crate) fn env() -> TaskEnv {
 }
 
 pub(crate) fn env_with(memory_bytes: usize) -> TaskEnv {
-    let spill_dir = std::env::temp_dir();
-    TaskEnv::with_limits(TaskEnvOptions { memory_bytes, slots: 1, spill_dir }).unwrap()
+    let spill = DiskManagerMode::Directories(vec![std::env::temp_dir()]);
+    TaskEnv::with_limits(TaskEnvOptions { memory_bytes, slots: 1, spill }).unwrap()
 }
 
 /// The schema and the rows of a block, as arrow reads it. There is no schema when there is no block.

@@ -27,6 +27,9 @@ pub struct WorkerOptions {
     pub labels: Labels,
     /// Its directory: logs, shuffle files and scratch of its executors, and its id. Created when it is not there.
     pub work_dir: PathBuf,
+    /// Where shuffle files and scratch go instead, spread over these; none keeps them in `work_dir`. Each gets a directory of
+    /// this worker's.
+    pub local_dirs: Vec<PathBuf>,
     /// How long the directory of an application that is over stays after its last change.
     pub app_data_ttl: Duration,
 }
@@ -47,6 +50,7 @@ impl WorkerOptions {
             resources: machine_resources(conf.get(&keys::WORKER_MEMORY_RESERVE)),
             labels: Labels::new(),
             work_dir: "work".into(),
+            local_dirs: Vec::new(),
             app_data_ttl: conf.get(&keys::WORKER_CLEANUP_APP_DATA_TTL),
         }
     }

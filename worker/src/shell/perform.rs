@@ -79,7 +79,8 @@ impl Performer {
 
     fn spawn_block_service(&mut self, port: u16) {
         let work_dir = self.work_dir.root().to_owned();
-        let bootstrap = BlocksBootstrap { work_dir, host: self.bind.clone(), port };
+        let roots = self.work_dir.roots();
+        let bootstrap = BlocksBootstrap { work_dir, roots, host: self.bind.clone(), port };
         let seat = self.seat(Child::BlockService);
         self.launcher.start_block_service(bootstrap, seat);
     }
@@ -107,6 +108,7 @@ impl Performer {
                 block_service,
                 shuffle_dir: dirs.shuffle,
                 work_dir: dirs.work,
+                local_dirs: dirs.local,
                 conf,
             };
             launcher.start_executor(bootstrap, seat);

@@ -10,9 +10,12 @@
 //! work/<app>/<executor>/tmp/            scratch; gone with the application
 //! work/<app>/<executor>/blocks/         map outputs that the executor serves itself; gone with it, or with the application
 //! ```
+//!
+//! Where there are local directories, `<local>/<worker-id>/<app>/shuffle` and `<local>/<worker-id>/<app>/<executor>/tmp` in each
+//! of them take the place of those two.
 
 use super::WorkerError;
-use hearth_core::{ApplicationId, ExecutorId, WallTime, WorkerId};
+use hearth_core::{ApplicationId, ExecutorId, WallTime, WorkerId, bootstrap::LocalDir};
 use std::{
     collections::BTreeSet,
     fs::{self, DirBuilder, DirEntry, File, OpenOptions, TryLockError},
@@ -37,12 +40,16 @@ pub(super) struct ExecutorDirs {
     pub(super) work: PathBuf,
     /// `work/<app>/shuffle`.
     pub(super) shuffle: PathBuf,
+    /// What takes their place.
+    pub(super) local: Vec<LocalDir>,
 }
 
 /// The worker's directory, locked for as long as this lives.
 #[derive(Debug)]
 pub(super) struct WorkDir {
     root: PathBuf,
+    /// This worker's own directories on several disks.
+    local: Vec<PathBuf>,
     /// Held while old directories are removed: one look at a time.
     cleaning: Mutex<()>,
     _lock: File,
@@ -61,10 +68,34 @@ impl WorkDir {
         let path = root.join("worker.lock");
         let lock = OpenOptions::new().create(true).append(true).open(&path).map_err(failed(&path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { root, cleaning: Mutex::new(()), _lock: lock }),
+            Ok(()) => Ok(Self { root, local: Vec::new(), cleaning: Mutex::new(()), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(WorkerError::WorkDirTaken { path: root }),
             Err(TryLockError::Error(source)) => Err(WorkerError::WorkDir { path, source }),
         }
+    }
+
+    /// Spreads shuffle files and scratch over these directories. One of several that cannot be used is left out.
+    pub(super) fn spread(&mut self, dirs: &[PathBuf], worker: &WorkerId) -> Result<(), WorkerError> {
+        let mut failure = None;
+        for dir in dirs {
+            let own = dir.join(worker.as_str());
+            match make_dir(&own).and_then(|()| own.canonicalize()) {
+                Ok(own) => self.local.push(own),
+                Err(source) => {
+                    tracing::warn!("{} cannot be used: {source}", dir.display());
+                    failure = Some(WorkerError::WorkDir { path: dir.clone(), source });
+                }
+            }
+        }
+        match failure {
+            Some(failure) if self.local.is_empty() => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
+    /// The directories below which shuffle files lie.
+    pub(super) fn roots(&self) -> Vec<PathBuf> {
+        if self.local.is_empty() { vec![self.root.clone()] } else { self.local.clone() }
     }
 
     /// Where it is; absolute.
@@ -88,17 +119,28 @@ impl WorkDir {
 
     /// Makes the directories of an executor.
     pub(super) fn make_executor(&self, application: &ApplicationId, executor: ExecutorId) -> io::Result<ExecutorDirs> {
-        let application = self.root.join(application.as_str());
-        let dirs = ExecutorDirs { work: application.join(executor.to_string()), shuffle: application.join("shuffle") };
-        make_dir(&dirs.work.join("tmp"))?;
-        make_dir(&dirs.shuffle)?;
-        Ok(dirs)
+        let below = |root: &Path| {
+            let application = root.join(application.as_str());
+            LocalDir { work: application.join(executor.to_string()), shuffle: application.join("shuffle") }
+        };
+        let LocalDir { work, shuffle } = below(&self.root);
+        make_dir(&work.join("tmp"))?;
+        if self.local.is_empty() {
+            make_dir(&shuffle)?;
+        }
+        // Executors make theirs: a disk that has failed is left out by them.
+        let local = self.local.iter().map(|root| below(root)).collect();
+        Ok(ExecutorDirs { work, shuffle, local })
     }
 
     /// Removes an application's shuffle files and its executors' scratch. Goes on past what it cannot remove, and gives
     /// the first such error.
     pub(super) fn remove_application(&self, application: &ApplicationId) -> io::Result<()> {
-        sweep_application(&self.root.join(application.as_str()))
+        let mut first = sweep_application(&self.root.join(application.as_str()));
+        for root in &self.local {
+            first = first.and(remove_dir(&root.join(application.as_str())));
+        }
+        first
     }
 
     /// Removes the shuffle files and the scratch of every application: nothing that still runs can use them.
@@ -106,6 +148,9 @@ impl WorkDir {
         let mut first = Ok(());
         for entry in directories(&self.root)? {
             first = first.and(sweep_application(&entry.path()));
+        }
+        for root in &self.local {
+            first = first.and(remove_dir(root));
         }
         first
     }
@@ -291,6 +336,33 @@ mod tests {
         work.remove_application(&"app-3".parse().unwrap()).unwrap();
         work.sweep().unwrap();
         assert!(!other.shuffle.exists() && other.work.exists());
+    }
+
+    #[test]
+    fn what_is_spread_over_disks_goes_with_its_application() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        let disks = ["d1", "file/d2", "d3"].map(|name| dir.path().join(name));
+        let mut work = WorkDir::open(&dir.path().join("work")).unwrap();
+        let id = work.worker_id("::1", 0).unwrap();
+        work.spread(&disks, &id).unwrap();
+        let roots = [&disks[0], &disks[2]].map(|disk| disk.canonicalize().unwrap().join(id.as_str()));
+        assert_eq!(work.roots(), roots, "one of them cannot be used");
+        let dirs = work.make_executor(&app(), ExecutorId(3)).unwrap();
+        assert!(dirs.work.join("tmp").is_dir() && !dirs.shuffle.exists(), "logs stay in the worker's directory");
+        let expected =
+            roots.each_ref().map(|root| LocalDir { shuffle: root.join("app-1/shuffle"), work: root.join("app-1/3") });
+        assert_eq!(dirs.local, expected);
+        for of in &dirs.local {
+            fs::create_dir_all(&of.shuffle).unwrap();
+            fs::create_dir_all(of.work.join("tmp")).unwrap();
+        }
+        work.remove_application(&app()).unwrap();
+        assert!(roots.iter().all(|root| root.is_dir() && !root.join("app-1").exists()));
+        work.sweep().unwrap();
+        assert!(roots.iter().all(|root| !root.exists()));
+        let mut other = WorkDir::open(&dir.path().join("other")).unwrap();
+        assert!(other.spread(&disks[1..2], &id).is_err(), "none is left");
     }
 
     #[test]

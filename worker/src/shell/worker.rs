@@ -28,8 +28,10 @@ impl Worker {
         launcher: Arc<dyn Launcher>,
     ) -> Result<WorkerHandle, WorkerError> {
         options.validate()?;
-        let work_dir = Arc::new(WorkDir::open(&options.work_dir)?);
+        let mut work_dir = WorkDir::open(&options.work_dir)?;
         let worker_id = work_dir.worker_id(&options.host, options.port)?;
+        work_dir.spread(&options.local_dirs, &worker_id)?;
+        let work_dir = Arc::new(work_dir);
         sweep(&work_dir);
         tracing::info!(
             worker = %worker_id, resources = %options.resources, work_dir = ?work_dir.root(), master = dial.peer(), "starting"

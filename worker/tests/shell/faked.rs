@@ -68,7 +68,10 @@ async fn a_life_from_the_first_start_to_the_end() {
     let mut bench = Bench::start();
     let work = bench.dir.path().join("work").canonicalize().unwrap();
     let (bootstrap, mut blocks) = bench.block_service().await;
-    assert_eq!(bootstrap, BlocksBootstrap { work_dir: work.clone(), host: "127.0.0.1".into(), port: 0 });
+    assert_eq!(
+        bootstrap,
+        BlocksBootstrap { work_dir: work.clone(), roots: vec![work.clone()], host: "127.0.0.1".into(), port: 0 }
+    );
     blocks.started(10, 7078).await;
 
     let mut link = bench.link().await;
@@ -97,6 +100,7 @@ async fn a_life_from_the_first_start_to_the_end() {
         block_service: address,
         shuffle_dir: work.join("app-1/shuffle"),
         work_dir: work.join("app-1/3"),
+        local_dirs: Vec::new(),
         conf: BTreeMap::from([("spark.app.name".into(), "test".into())]),
     };
     assert_eq!(bootstrap, expected);

@@ -51,6 +51,7 @@ fn options(dir: &Path) -> WorkerOptions {
         resources: Resources::new(4, 4096),
         labels: Labels::from([("zone".into(), vec!["a".into()])]),
         work_dir: dir.join("work"),
+        local_dirs: Vec::new(),
         app_data_ttl: Duration::from_secs(3600),
     }
 }

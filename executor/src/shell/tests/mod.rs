@@ -87,6 +87,7 @@ fn bootstrap(root: &Path, conf: &[(&str, &str)], port: u16) -> ExecutorBootstrap
         block_service: Address { host: "127.0.0.1".into(), port },
         shuffle_dir: root.join("shuffle"),
         work_dir: root.join("3"),
+        local_dirs: Vec::new(),
         conf: conf.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
     }
 }
@@ -103,8 +104,7 @@ impl Stage {
         let root = tempfile::tempdir().unwrap();
         let mut options = ShellOptions::from_bootstrap(bootstrap(root.path(), conf, port)).unwrap();
         let memory = memory(&mut options);
-        let memory =
-            memory.unwrap_or_else(|| Memory::new(options.memory_bytes, options.machine.cores, options.spill_dir()));
+        let memory = memory.unwrap_or_else(|| Memory::of_options(&options));
         let (shuffle_dir, work_dir) = (options.shuffle_dir.clone(), options.work_dir.clone());
         let (dialed, mut dials) = mpsc::unbounded_channel();
         let known = Arc::new(Known {
