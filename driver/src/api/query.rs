@@ -239,16 +239,7 @@ impl QueryRun {
 
 impl Job {
     fn new(handle: JobHandle, reader: Arc<Reader>) -> Self {
-        Self {
-            handle,
-            reader,
-            current: None,
-            ahead: BTreeMap::new(),
-            next: 0,
-            seen: 0,
-            lost: None,
-            over: false,
-        }
+        Self { handle, reader, current: None, ahead: BTreeMap::new(), next: 0, seen: 0, lost: None, over: false }
     }
 
     pub(super) fn progress(&self) -> watch::Receiver<Vec<StageProgress>> {

@@ -18,11 +18,7 @@ use datafusion::{
     },
     prelude::SessionConfig,
 };
-use std::{
-    fmt,
-    path::Path,
-    sync::Arc,
-};
+use std::{fmt, path::Path, sync::Arc};
 
 /// What tasks may use.
 #[derive(Clone, Debug)]
