@@ -23,6 +23,7 @@ mod checksum;
 mod compact;
 mod env;
 mod memory;
+mod nested;
 mod operators;
 mod output;
 mod router;
@@ -132,7 +133,7 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
     let schema = plan.schema();
     let stage = plan;
     let plan = match payload.whole() {
-        true => whole(Arc::clone(&stage), partition)?,
+        true => nested::with_one_right_side(whole(Arc::clone(&stage), partition)?)?,
         false => specialise(&stage, partition as usize)?,
     };
     let plan = if env.is_thrifty() { thrifty::spilling(plan)? } else { plan };
