@@ -12,7 +12,7 @@
 //! | [`refusal`] | every "no" |
 //! | [`conf`] | configuration: keys, defaults, precedence |
 //! | [`client`] | what an executor asks its driver (feature `loop`) |
-//! | [`failpoint`] | faults on purpose, for tests on real processes (feature `loop`) |
+//! | [`failpoint`](mod@failpoint) | faults on purpose, for tests on real processes (feature `loop`) |
 //! | [`link`] | two bounded queues between two processes (feature `loop`) |
 //! | [`lifeline`] | how a child learns that its worker is gone (feature `loop`) |
 //! | [`bootstrap`] | what a worker tells a child process |

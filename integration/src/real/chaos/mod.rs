@@ -2,7 +2,7 @@
 //! `scripts/chaos.sh`, which runs each many times and prints what it saw.
 //!
 //! A row starts a cluster of its own, runs a query of which the answer is known, lets the fault happen, and asserts: that it
-//! happened, by what processes wrote down when they failed ([`hearth_core::failpoint`]) or by what the proxy counted; that the
+//! happened, by what processes wrote down when they failed ([failpoints](mod@hearth_core::failpoint)) or by what the proxy counted; that the
 //! rows are right, or the one error clear; that nothing is left five seconds after the end. A row that is run without its fault
 //! does all else, which gives the time that it is compared with.
 
