@@ -4,6 +4,7 @@
 //! right side decides by itself which rows of the left side found no partner: with several, a row comes more than once (a
 //! comment in its source says so). Where such a join gives rows of its left side alone, its right side is one partition.
 
+use super::specialise::replace_children;
 use datafusion::{
     common::{
         JoinType, Result,
@@ -28,7 +29,7 @@ pub(super) fn with_one_right_side(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dy
         }
         let right = Arc::new(CoalescePartitionsExec::new(Arc::clone(join.right())));
         let children = vec![Arc::clone(join.left()), right as Arc<dyn ExecutionPlan>];
-        Ok(Transformed::yes(Arc::clone(&node).with_new_children(children)?))
+        Ok(Transformed::yes(replace_children(&node, children)?))
     })
     .data()
 }
@@ -40,21 +41,22 @@ mod tests {
         array::{AsArray, Int64Array, RecordBatch},
         datatypes::Int64Type,
     };
-    use datafusion::{common::JoinSide, datasource::memory::MemorySourceConfig};
     use datafusion::{
+        common::JoinSide,
+        datasource::memory::MemorySourceConfig,
         execution::{TaskContext, memory_pool::FairSpillPool, runtime_env::RuntimeEnvBuilder},
         logical_expr::Operator,
         physical_expr::expressions::{binary, col},
         physical_plan::{
-            coalesce_partitions::CoalescePartitionsExec,
             collect,
             joins::utils::{ColumnIndex, JoinFilter},
         },
     };
 
-    fn numbers(partitions: &[std::ops::Range<i64>]) -> Arc<dyn ExecutionPlan> {
-        let batch = |range: &std::ops::Range<i64>| {
-            let all = range.clone().collect::<Vec<_>>();
+    /// Numbers from and below, by partition.
+    fn numbers(partitions: &[(i64, i64)]) -> Arc<dyn ExecutionPlan> {
+        let batch = |(from, below): &(i64, i64)| {
+            let all = (*from..*below).collect::<Vec<_>>();
             let cut =
                 |rows: &[i64]| RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(rows.to_vec())) as _)]);
             all.chunks(1000).map(|rows| cut(rows).unwrap()).collect::<Vec<_>>()
@@ -66,7 +68,7 @@ mod tests {
 
     /// Each number of the left side up to 100 has one partner, in one of the partitions.
     fn join() -> Arc<dyn ExecutionPlan> {
-        let (left, right) = (numbers(&[0..20_000]), numbers(&[0..30, 30..60, 60..100]));
+        let (left, right) = (numbers(&[(0, 20_000)]), numbers(&[(0, 30), (30, 60), (60, 100)]));
         let both = arrow::datatypes::Schema::new(vec![
             left.schema().field(0).clone().with_name("l"),
             right.schema().field(0).clone().with_name("r"),
