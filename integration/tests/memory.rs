@@ -4,7 +4,7 @@
 
 use hearth_integration::real::{ClusterOptions, Daemon, SmallDisk, TestCluster, eventually, signal};
 use rustix::process::Signal;
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, thread, time::Duration};
 
 /// Memory of an executor in MiB: below this, its pool stays as large as it is.
 const MEMORY_MIB: u64 = 128;
@@ -125,7 +125,11 @@ fn the_kernel_kills_an_executor_for_memory() {
     let cluster = TestCluster::start(&[1, 1]);
     let query = start_large(&cluster);
     let victim = cluster.executors().remove(0);
+    // Its worker looks up the group of a child every half second: it must do so once before the end.
+    signal(victim.pid, Signal::STOP);
     group.take(victim.pid);
+    thread::sleep(Duration::from_millis(1200));
+    signal(victim.pid, Signal::CONT);
     let log = log_of(query, "n\n100000");
     assert!(log.contains("Caught fatal signal 9: the kernel killed it, out of memory; it had "), "{log}");
     assert!(log.contains("at its peak (limit of its control group: 48 MiB), and was granted 1024 MiB"), "{log}");
