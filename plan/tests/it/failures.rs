@@ -149,8 +149,8 @@ async fn sorting_spills_and_tells_how_much() {
     let sql = "select l_orderkey, l_partkey, l_suppkey, l_quantity, l_discount, l_extendedprice \
                from tpch.sf0_01.lineitem order by l_extendedprice";
     let (graph, _) = graph(&session, sql).await;
-    // Merging reserves 10 MiB beforehand.
-    let env = env_with(12 << 20);
+    // Less than the 72 bytes of each row.
+    let env = env_with(4 << 20);
     let payload = DecodedPayload::decode(&graph.stages[0].payload).unwrap();
     let mut run = run_task(&payload, 0, Arc::new(Memory(vec![])), &env).unwrap();
     while let Some(chunk) = run.next().await {
