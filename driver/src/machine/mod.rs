@@ -343,6 +343,7 @@ impl Driver {
         }
         for job in self.dag.closing() {
             if self.tasks.is_rid_of(job) {
+                self.tasks.forget(job);
                 let left = self.dag.clear_away(job);
                 self.forget(left, fx);
             }

@@ -126,7 +126,7 @@ impl TaskScheduler {
         let set = self.sets.get_mut(&key).expect("the caller has it");
         let attempt = set.launched(partition, task);
         let (launched, epoch) = (round.now, round.dag.outputs.epoch());
-        let (started, thrifty) = (false, set.is_thrifty(partition));
+        let (started, thrifty) = (false, self.histories.is_thrifty(key, partition));
         let running = RunningTask { set: key, partition, executor, launched, started, thrifty, epoch, reap_at: None };
         self.running.insert(task, running);
         round.executors.assign(executor, task, set.slots);

@@ -7,6 +7,7 @@
 //! gone; a set without pending and running tasks does not exist; a killed task has a deadline until its end arrives.
 
 mod exclusion;
+mod history;
 mod launch;
 mod offers;
 mod pools;
@@ -27,6 +28,7 @@ use hearth_core::{
     ExecutorId, JobId, Level, Mutant, Now, StageId, TaskId, WorkerId,
     messages::task::{TaskDown, TaskFailure, TaskMetrics, TaskOutput},
 };
+use history::Histories;
 use offers::Offers;
 use speculation::Watch;
 use std::{
@@ -120,6 +122,8 @@ pub(super) struct TaskScheduler {
     /// Who gets no more tasks of the application, when failures may lead to that.
     exclusions: Option<Exclusions>,
     pools: Pools,
+    /// What went wrong so far.
+    histories: Histories,
     /// For the log.
     warnings: Vec<String>,
 }
@@ -137,6 +141,7 @@ impl TaskScheduler {
             watch: options.speculation.map(|options| Watch { options, next: None }),
             exclusions: options.exclusion.map(Exclusions::new),
             pools: options.pools.clone(),
+            histories: Histories::default(),
             warnings: Vec::new(),
         }
     }
@@ -244,6 +249,9 @@ impl TaskScheduler {
         }
         // One that was told to end may be first after all, while its partition waits to run again.
         let twin = set.running.contains_key(&partition) || set.pending.contains(&partition);
+        if !condemned {
+            self.histories.succeeded(key, partition);
+        }
         self.learn_from(now, key, partition);
         self.prune(key);
         let succeeded = Verdict::Succeeded { set: key, partition, task: id, output, metrics, twin };
@@ -302,21 +310,21 @@ impl TaskScheduler {
     /// A partition of a live set wants more memory than there is. That says nothing of another attempt, which takes operators
     /// that spill; there is no second of this kind.
     fn starved(&mut self, key: SetKey, partition: u32, message: &str, place: &Place) -> Verdict {
-        let Some(set) = self.live(key) else { return Verdict::None };
-        set.starved(partition);
+        let Some(set) = live(&self.sets, key) else { return Verdict::None };
         let text = format!(
             "task {partition} of stage {} ({}) ran out of memory on executor {} at {}, and runs again with operators that \
              spill: {message}",
             key.stage, set.name, place.executor, place.host
         );
+        self.histories.of(key).starved(partition);
         Verdict::Again { level: Level::Warn, text }
     }
 
     /// Counts a failure against a partition of a live set.
     fn blame(&mut self, key: SetKey, partition: u32, failure: TaskFailure, place: &Place) -> Verdict {
         let max = self.max_failures;
-        let Some(set) = self.live(key) else { return Verdict::None };
-        let attempts = set.count_failure(partition);
+        let Some(set) = live(&self.sets, key) else { return Verdict::None };
+        let attempts = self.histories.of(key).count_failure(partition);
         if attempts >= max {
             return set.abort(key, partition, attempts, failure, place);
         }
@@ -339,13 +347,9 @@ impl TaskScheduler {
             return self.blame(key, partition, failure, place);
         }
         let limit = MAX_LOSSES.max(self.max_failures);
-        let Some(set) = self.live(key) else { return Verdict::None };
-        let losses = set.count_loss(partition);
+        let Some(set) = live(&self.sets, key) else { return Verdict::None };
+        let losses = self.histories.of(key).count_loss(partition);
         if losses < limit { Verdict::None } else { set.give_up(key, partition, losses, how, place) }
-    }
-
-    fn live(&mut self, key: SetKey) -> Option<&mut TaskSet> {
-        self.sets.get_mut(&key).filter(|set| set.life == Life::Live)
     }
 
     /// An attempt is gone with its executor or its link: it is queued again, uncounted.
@@ -424,10 +428,21 @@ impl TaskScheduler {
         (!owed.is_empty()).then_some(owed)
     }
 
+    /// A job is over, and nothing of it is left here but what went wrong.
+    pub(super) fn forget(&mut self, job: JobId) {
+        self.histories.forget(job);
+    }
+
     pub(super) fn assert_empty(&self) {
         assert!(self.sets.is_empty(), "task sets are left: {:?}", self.sets);
         assert!(self.running.is_empty(), "running tasks are left: {:?}", self.running);
         assert!(self.reap.is_empty(), "timers are left: {:?}", self.reap);
+        assert_eq!(
+            self.histories.jobs().next(),
+            None,
+            "what went wrong is remembered for nobody: {:?}",
+            self.histories
+        );
     }
 
     /// Panics when the state contradicts itself.
@@ -452,6 +467,9 @@ impl TaskScheduler {
                 assert_eq!((task.set, task.partition), (*key, *partition), "{id:?} is somebody else");
                 assert!(executors.runs(task.executor, *id), "{id:?} runs on an executor that does not know it");
             }
+        }
+        for job in self.histories.jobs() {
+            assert!(dag.knows(job), "what went wrong with job {job} outlived it");
         }
         self.check_offers(dag, executors, buffer);
         if let Some(watch) = &self.watch {
@@ -482,4 +500,8 @@ impl TaskScheduler {
             assert_eq!(chosen, None, "{key:?} could start a task, and there are free slots");
         }
     }
+}
+
+fn live(sets: &BTreeMap<SetKey, TaskSet>, key: SetKey) -> Option<&TaskSet> {
+    sets.get(&key).filter(|set| set.life == Life::Live)
 }

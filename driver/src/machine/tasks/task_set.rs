@@ -88,12 +88,6 @@ pub(crate) struct TaskSet {
     pub(crate) strays: BTreeSet<TaskId>,
     /// Launches so far, by partition.
     launches: BTreeMap<u32, u32>,
-    /// Counted failures so far, by partition.
-    failures: BTreeMap<u32, u32>,
-    /// Crashes of executors that had it for which it is not to blame, by partition.
-    losses: BTreeMap<u32, u32>,
-    /// Partitions for which memory was too little.
-    starved: BTreeSet<u32>,
 }
 
 impl TaskSet {
@@ -115,9 +109,6 @@ impl TaskSet {
             runtimes: Runtimes::default(),
             strays: BTreeSet::new(),
             launches: BTreeMap::new(),
-            failures: BTreeMap::new(),
-            losses: BTreeMap::new(),
-            starved: BTreeSet::new(),
         }
     }
 
@@ -192,31 +183,6 @@ impl TaskSet {
         if self.life == Life::Live && !self.running.contains_key(&partition) {
             self.pending.insert(partition);
         }
-    }
-
-    /// Memory was too little for a partition.
-    pub(crate) fn starved(&mut self, partition: u32) {
-        self.starved.insert(partition);
-    }
-
-    /// Whether a partition is to save memory: it ran out, or two others did. One has more rows than the others; where there
-    /// are two, all may have too many.
-    pub(crate) fn is_thrifty(&self, partition: u32) -> bool {
-        self.starved.len() > 1 || self.starved.contains(&partition)
-    }
-
-    /// Counts a failure; gives the count.
-    pub(crate) fn count_failure(&mut self, partition: u32) -> u32 {
-        let failures = self.failures.entry(partition).or_default();
-        *failures += 1;
-        *failures
-    }
-
-    /// Counts the crash of an executor for which it is not to blame; gives the count.
-    pub(crate) fn count_loss(&mut self, partition: u32) -> u32 {
-        let losses = self.losses.entry(partition).or_default();
-        *losses += 1;
-        *losses
     }
 
     pub(crate) fn retire(&mut self) {

@@ -47,6 +47,29 @@ fn the_fourth_failure_of_one_task_ends_the_job() {
     c.driver.assert_empty();
 }
 
+/// The limit is one of failures in a row.
+#[test]
+fn an_output_ends_a_row_of_failures() {
+    let mut c = cluster_of(&[1]);
+    c.submit(1, vec![stage(1, &[]), stage(1, &[0])]);
+    for map in [0, 5] {
+        for task in map..map + 3 {
+            c.fail(task, "no luck");
+        }
+        c.succeed(map + 3);
+        c.take();
+        c.fail_fetch(map + 4, map + 3);
+        c.pass(200);
+    }
+    assert!(c.take().last().unwrap().starts_with("j1 s0.2: 1 run"), "its output was lost twice");
+    c.fail(10, "no luck");
+    assert!(c.take()[0].contains("failure 1 of 4"));
+    c.succeed_all([11, 12]);
+    c.take();
+    c.release(1);
+    c.driver.assert_empty();
+}
+
 #[test]
 fn the_end_of_a_job_names_task_executor_and_cause() {
     let mut c = cluster_of(&[1]);

@@ -3,7 +3,7 @@
 use super::{Cluster, registration, stage};
 use crate::machine::{DriverOptions, Event};
 use hearth_core::{
-    ExecutorId, ExecutorState, LinkId, TaskId,
+    Determinism, ExecutorId, ExecutorState, LinkId, StageNode, TaskId,
     messages::{
         application::AppDown,
         task::{TaskFailure, TaskNews, TaskStatus, TaskUp},
@@ -243,6 +243,30 @@ fn a_poison_task_fails_its_job_after_four_executors() {
         "j1 failed: task 0 of stage 0 (1 tasks of []) failed 4 times, which is the limit (spark.task.maxFailures); the \
          last time on executor 4 at h4: its executor died of signal 6 (exit code 134)"
     );
+    c.driver.assert_empty();
+}
+
+/// Found by the simulation: each time its input was made again, with other rows, it began in a new task set, which knew of no
+/// failure.
+#[test]
+fn a_poison_task_that_takes_its_inputs_along_fails_its_job_too() {
+    let mut c = with_master(&[]);
+    c.block_service = false;
+    let source = StageNode { determinism: Determinism::Indeterminate, ..stage(1, &[]) };
+    c.submit(1, vec![source, stage(1, &[0]), stage(1, &[1])]);
+    for id in 1..=4 {
+        let (map, poison) = (2 * u64::from(id) - 2, 2 * u64::from(id) - 1);
+        c.take();
+        c.join(id, 1);
+        c.succeed_with(map, Some(map));
+        c.start(poison);
+        assert_eq!(c.launches[&TaskId(poison)].1.stage_attempt, id - 1, "each stands in a new task set");
+        c.take();
+        c.master_says(over(id, ExecutorState::Failed, Some(134)));
+    }
+    let lines = c.take();
+    let failed = "j1 failed: task 0 of stage 1 (1 tasks of [0]) failed 4 times";
+    assert!(lines.last().unwrap().starts_with(failed), "{lines:?}");
     c.driver.assert_empty();
 }
 
