@@ -29,6 +29,9 @@ pub(crate) struct Tpch {
     /// without and with spark.speculation.
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=99), requires = "clusters")]
     pub(crate) slow_worker: Option<u32>,
+    /// Beside each --master and --cluster, measure another build there: the directory of its `hearth` and `bench`.
+    #[arg(long, value_name = "DIR", value_parser = build, conflicts_with = "check")]
+    pub(crate) before: Option<PathBuf>,
     /// Memory of one executor, of a worker that is started, and of each of a peer's.
     #[arg(long, value_name = "SIZE", default_value = "3g", value_parser = memory_mib)]
     pub(crate) executor_memory: u64,
@@ -94,6 +97,14 @@ fn scale(text: &str) -> Result<f64, String> {
     // The bounds of the generator: below the first, tables are empty; the second is the largest that TPC-H defines.
     let scale = text.parse().ok().filter(|scale| (0.001..=100_000.0).contains(scale));
     scale.ok_or(format!("{text:?} is not a scale factor between 0.001 and 100000"))
+}
+
+fn build(text: &str) -> Result<PathBuf, String> {
+    let dir = std::path::absolute(text).map_err(|e| e.to_string())?;
+    match ["hearth", "bench"].into_iter().find(|name| !dir.join(name).is_file()) {
+        Some(name) => Err(format!("there is no {name} in it; a build leaves both in target/release")),
+        None => Ok(dir),
+    }
 }
 
 fn master(text: &str) -> Result<MasterUrl, String> {

@@ -4,7 +4,7 @@ use crate::{
     args::{Shape, Slow},
     brake::Brake,
     failure::{Doing, Failure},
-    guard, hearth_binary,
+    guard,
     process::Process,
 };
 use std::{fs, path::Path, time::Duration};
@@ -28,11 +28,16 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Starts them in a directory.
-    pub(crate) async fn start(shape: Shape, slow: Option<Slow>, memory_mib: u64, dir: &Path) -> Result<Self, Failure> {
+    pub(crate) async fn start(
+        hearth: &Path,
+        shape: Shape,
+        slow: Option<Slow>,
+        memory_mib: u64,
+        dir: &Path,
+    ) -> Result<Self, Failure> {
         fs::create_dir_all(dir).doing(dir.display())?;
-        let hearth = hearth_binary()?;
         let start = |name: &str, args: &[&str]| {
-            let mut command = Command::new(&hearth);
+            let mut command = Command::new(hearth);
             command.args(args);
             Process::start(command, &dir.join(format!("{name}.log")))
         };

@@ -4,6 +4,7 @@ use crate::{
     args::{Shape, Slow},
     cluster::Cluster,
     failure::{Doing, Failure},
+    hearth_binary,
     memory::Peak,
     peers::Peer,
     process::Process,
@@ -28,6 +29,8 @@ pub(crate) enum Kind {
     Hearth(MasterUrl),
     /// Hearth on a master and workers that are started for the run, of which the first may be made slow.
     HearthCluster(Shape, Option<Slow>),
+    /// One of the two above, by the programs of another build, which lie in this directory.
+    Before(Box<Kind>, PathBuf),
     /// Another engine, by its Python.
     Peer(Peer, PathBuf),
 }
@@ -46,18 +49,41 @@ impl Kind {
                 };
                 format!("hearth {}x{}{slow}", shape.workers, shape.cores)
             }
+            Self::Before(kind, _) => format!("{} before", kind.name()),
             Self::Peer(peer, _) => peer.name().to_owned(),
+        }
+    }
+
+    /// What it is, whoever built it.
+    pub(crate) fn base(&self) -> &Self {
+        match self {
+            Self::Before(kind, _) => kind,
+            kind => kind,
+        }
+    }
+
+    /// Whether it is the other build of this one.
+    pub(crate) fn is_before(&self, now: &Self) -> bool {
+        matches!(self, Self::Before(kind, _) if **kind == *now)
+    }
+
+    /// One of the programs that it consists of.
+    fn program(&self, name: &str) -> Result<PathBuf, Failure> {
+        match (self, name) {
+            (Self::Before(_, dir), name) => Ok(dir.join(name)),
+            (_, "bench") => std::env::current_exe().doing("this program's own path"),
+            _ => hearth_binary(),
         }
     }
 
     /// Whether it is what is measured, not what it is measured against.
     pub(crate) const fn is_hearth(&self) -> bool {
-        matches!(self, Self::Hearth(_) | Self::HearthCluster(..))
+        matches!(self, Self::Hearth(_) | Self::HearthCluster(..) | Self::Before(..))
     }
 
     /// Whether it computes as Hearth does, digit by digit.
     pub(crate) const fn is_datafusion_inside(&self) -> bool {
-        matches!(self, Self::DataFusion | Self::Hearth(_) | Self::HearthCluster(..))
+        matches!(self, Self::DataFusion) || self.is_hearth()
     }
 }
 
@@ -92,17 +118,17 @@ impl Engine {
     pub(crate) async fn start(kind: Kind, terms: &Terms, dir: &Path) -> Result<Self, Failure> {
         let name = kind.name();
         std::fs::create_dir_all(dir).doing(dir.display())?;
-        let cluster = match kind {
+        let cluster = match kind.base() {
             Kind::HearthCluster(shape, slow) => {
-                let place = dir.join("cluster");
-                Some(Cluster::start(shape, slow, terms.executor_memory_mib, &place).await.doing(&name)?)
+                let (hearth, place) = (kind.program("hearth")?, dir.join("cluster"));
+                Some(Cluster::start(&hearth, *shape, *slow, terms.executor_memory_mib, &place).await.doing(&name)?)
             }
             _ => None,
         };
         let command = match &kind {
             Kind::Peer(peer, python) => peer.command(python),
             _ => {
-                let mut command = Command::new(std::env::current_exe().doing("this program's own path")?);
+                let mut command = Command::new(kind.program("bench")?);
                 command.arg("serve");
                 command
             }
@@ -110,14 +136,14 @@ impl Engine {
         let setup = Setup {
             engine: match &kind {
                 Kind::DataFusion => "datafusion".to_owned(),
-                Kind::Hearth(_) | Kind::HearthCluster(..) => "hearth".to_owned(),
+                Kind::Hearth(_) | Kind::HearthCluster(..) | Kind::Before(..) => "hearth".to_owned(),
                 Kind::Peer(peer, _) => peer.name().to_owned(),
             },
             tables: terms.tables.clone(),
             cores: terms.cores,
             executor_memory_mib: terms.executor_memory_mib,
             scratch: dir.to_owned(),
-            conf: hearth_conf(&kind, cluster.as_ref(), terms, dir),
+            conf: hearth_conf(kind.base(), cluster.as_ref(), terms, dir),
         };
         let process = Process::start(command, &dir.join("log")).doing(&name)?;
         let living = Ok(Living { process, cluster });

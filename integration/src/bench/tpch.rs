@@ -84,6 +84,8 @@ async fn all(args: &Tpch) -> Result<ExitCode, Failure> {
     let cache = data::cache()?;
     let hearths = hearths(args);
     let cores = cores(&hearths).await?;
+    let before = |kind| args.before.clone().map(|dir| Kind::Before(Box::new(kind), dir));
+    let hearths = hearths.into_iter().flat_map(|kind| [Some(kind.clone()), before(kind)]).flatten();
     warn(&machine, cores);
     let numbers = match (args.profile, args.queries.as_slice()) {
         (Some(query), _) => vec![query],
@@ -191,7 +193,7 @@ async fn cores(hearths: &[Kind]) -> Result<u32, Failure> {
                 alive.map(|worker| worker.total.cores).sum()
             }
             Kind::HearthCluster(shape, _) => shape.workers * shape.cores,
-            Kind::DataFusion | Kind::Peer(..) => continue,
+            Kind::DataFusion | Kind::Before(..) | Kind::Peer(..) => continue,
         };
         match &found {
             Some((others, name)) if *others != cores => {

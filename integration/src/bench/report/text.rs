@@ -103,7 +103,7 @@ fn query_rows(report: &Report<'_>) -> Vec<Vec<String>> {
     rows
 }
 
-/// Totals side by side: Hearth over plain DataFusion, the others over Hearth; with the query that is the worst for Hearth.
+/// Totals side by side: Hearth over plain DataFusion and over its other build, the others over Hearth; with the query that is the worst for Hearth.
 fn comparisons(report: &Report<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     let name = |place: usize| report.engines[place].kind.name();
@@ -111,6 +111,7 @@ fn comparisons(report: &Report<'_>) -> Vec<String> {
         for other in 0..report.engines.len() {
             let (first, second) = match other {
                 0 => (hearth, 0),
+                other if report.engines[other].kind.is_before(&report.engines[hearth].kind) => (hearth, other),
                 other if !report.engines[other].kind.is_hearth() => (other, hearth),
                 _ => continue,
             };
