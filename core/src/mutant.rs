@@ -34,13 +34,17 @@ pub enum Mutant {
     WideTaskCountedOnce,
     /// A driver does not make a stored result again that was lost.
     LostResultIgnored,
+    /// A stage that begins anew forgets which of its tasks failed.
+    FailuresForgotten,
+    /// A driver takes the executors of another application.
+    StrangersTaken,
     /// A worker keeps the files of applications that are over.
     FilesKept,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::EpochNotCompared,
         Self::LateStatusAccepted,
         Self::ResultAcceptedTwice,
@@ -55,6 +59,8 @@ impl Mutant {
         Self::StraysNotCounted,
         Self::WideTaskCountedOnce,
         Self::LostResultIgnored,
+        Self::FailuresForgotten,
+        Self::StrangersTaken,
         Self::FilesKept,
     ];
 

@@ -172,10 +172,8 @@ keys! {
         NETWORK_TIMEOUT: Duration = "spark.network.timeout", "120s", seconds;
         /// How often an executor tells its driver that it lives.
         EXECUTOR_HEARTBEAT_INTERVAL: Duration = "spark.executor.heartbeatInterval", "10s", millis;
-        /// How long an executor whose link to its driver is closed waits for it to come back before it exits.
+        /// How long an executor that hears nothing of its driver waits for it to come back before it exits.
         EXECUTOR_DRIVER_TIMEOUT: Duration = "hearth.executor.driverTimeout", "20s", seconds;
-        /// How long an executor whose driver is silent on an open link waits before it exits.
-        EXECUTOR_SILENCE_TIMEOUT: Duration = "hearth.executor.silenceTimeout", "120s", seconds;
         /// The directories in which local mode and drivers keep temporary files, with commas between them: spills and shuffle
         /// files are spread over all of them, and one that fails is left out for a while. Unset is the system's. Executors on a
         /// cluster use those of their worker.

@@ -87,7 +87,12 @@ pub enum AppDown {
         term: u64,
     },
     /// The registration is refused.
-    Refused(Refusal),
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// The master's term: the word of one that was replaced counts for nothing.
+        term: u64,
+    },
     /// An executor is being launched.
     ExecutorGranted(ExecutorGrant),
     /// An executor changed its state.

@@ -3,7 +3,7 @@
 pub use super::metrics::{MAX_OPERATORS, OperatorMetrics, TaskMetrics};
 
 use super::worker::Address;
-use crate::{ExecutorId, JobId, PayloadHash, Refusal, ShuffleId, StageId, TaskId, WorkerId};
+use crate::{ApplicationId, ExecutorId, JobId, PayloadHash, Refusal, ShuffleId, StageId, TaskId, WorkerId};
 use bytes::Bytes;
 
 /// Where blocks are served, and where a reader on the same machine finds their files.
@@ -17,6 +17,25 @@ pub struct BlockLocation {
     pub address: Address,
     /// The directory of their files, absolute, on that machine.
     pub directory: String,
+}
+
+/// Who serves blocks, from whichever of its directories: what is lost together when nobody answers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BlockServer {
+    /// An executor, wherever it listens.
+    Executor(ExecutorId),
+    /// The block service of a worker's machine.
+    Service(WorkerId, Address),
+}
+
+impl BlockLocation {
+    /// Who serves them.
+    pub fn server(&self) -> BlockServer {
+        match self.executor {
+            Some(executor) => BlockServer::Executor(executor),
+            None => BlockServer::Service(self.worker.clone(), self.address.clone()),
+        }
+    }
 }
 
 /// The committed output of one map task.
@@ -50,11 +69,17 @@ pub struct MapStatuses {
     pub peers: Vec<BlockLocation>,
 }
 
+/// The exit code of an executor that heard nothing of its driver for too long; `EX_TEMPFAIL` of sysexits.h. Its tasks are not
+/// to blame.
+pub const EXIT_WITHOUT_DRIVER: i32 = 75;
+
 /// What an executor says when its link opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecutorRegistration {
     /// The version of its binary.
     pub version: String,
+    /// Its application: an address may be another driver's by now.
+    pub application: ApplicationId,
     /// Its id.
     pub executor: ExecutorId,
     /// Its worker.
@@ -249,6 +274,8 @@ pub enum TaskUp {
 pub enum TaskDown {
     /// The registration is taken.
     Registered,
+    /// The answer to a heartbeat.
+    Heartbeat,
     /// The registration is refused: exit.
     Refused(Refusal),
     /// Run these.

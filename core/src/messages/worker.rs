@@ -147,7 +147,12 @@ pub enum WorkerDown {
         heartbeat_millis: u64,
     },
     /// The registration is refused.
-    Refused(Refusal),
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// The master's term: the word of one that was replaced counts for nothing.
+        term: u64,
+    },
     /// The master has dropped this worker: register anew.
     Reregister,
     /// Start an executor.

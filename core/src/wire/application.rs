@@ -130,7 +130,9 @@ impl From<AppDown> for v1::AppDown {
             AppDown::Registered { application, term } => {
                 Message::Registered(app_down::Registered { application: application.into(), term })
             }
-            AppDown::Refused(refusal) => Message::Refused(refusal.into()),
+            AppDown::Refused { refusal, term } => {
+                Message::Refused(app_down::Refused { refusal: Some(refusal.into()), term })
+            }
             AppDown::ExecutorGranted(grant) => Message::ExecutorGranted(grant.into()),
             AppDown::ExecutorChanged { executor, state, message, exit_code } => {
                 Message::ExecutorChanged(app_down::ExecutorChanged {
@@ -162,7 +164,10 @@ impl TryFrom<v1::AppDown> for AppDown {
                 application: id("AppDown.Registered.application", &registered.application)?,
                 term: registered.term,
             },
-            Message::Refused(refusal) => Self::Refused(refusal.try_into()?),
+            Message::Refused(refused) => Self::Refused {
+                refusal: required("AppDown.Refused.refusal", refused.refusal)?.try_into()?,
+                term: refused.term,
+            },
             Message::ExecutorGranted(grant) => Self::ExecutorGranted(grant.try_into()?),
             Message::ExecutorChanged(changed) => Self::ExecutorChanged {
                 executor: ExecutorId(changed.executor),

@@ -137,11 +137,11 @@ pub(super) fn worker_downs() -> Vec<WorkerDown> {
         WorkerDown::KillExecutor { application: application(), executor: ExecutorId(9), reason: "asked for".into() },
         WorkerDown::ApplicationFinished { application: application() },
     ];
-    samples.extend(refusals().into_iter().map(WorkerDown::Refused));
+    samples.extend(refusals().into_iter().map(|refusal| WorkerDown::Refused { refusal, term: u64::MAX }));
     covers!(
         samples;
         WorkerDown::Registered { .. },
-        WorkerDown::Refused(_),
+        WorkerDown::Refused { .. },
         WorkerDown::Reregister,
         WorkerDown::LaunchExecutor(_),
         WorkerDown::KillExecutor { .. },
@@ -210,11 +210,11 @@ pub(super) fn app_downs() -> Vec<AppDown> {
         AppDown::Waiting { reason: "wants 4 cores, 2 are free".into() },
         AppDown::Ended { state: ApplicationState::Failed, reason: "10 executors failed in a row".into() },
     ];
-    samples.extend(refusals().into_iter().map(AppDown::Refused));
+    samples.extend(refusals().into_iter().map(|refusal| AppDown::Refused { refusal, term: 3 }));
     covers!(
         samples;
         AppDown::Registered { .. },
-        AppDown::Refused(_),
+        AppDown::Refused { .. },
         AppDown::ExecutorGranted(_),
         AppDown::ExecutorChanged { .. },
         AppDown::WorkerRemoved { .. },
@@ -292,6 +292,7 @@ pub(super) fn task_ups() -> Vec<TaskUp> {
         vec![
             TaskUp::Register(ExecutorRegistration {
                 version: "0.1.0".into(),
+                application: application(),
                 executor: ExecutorId(6),
                 worker: worker(),
                 host: "127.0.0.1".into(),
@@ -330,6 +331,7 @@ pub(super) fn task_downs() -> Vec<TaskDown> {
     let to_shuffle = TaskTarget::Shuffle { shuffle: ShuffleId(8), partitions: 200 };
     let mut samples = vec![
         TaskDown::Registered,
+        TaskDown::Heartbeat,
         TaskDown::Launch(vec![launch(to_shuffle), launch(TaskTarget::Result)]),
         TaskDown::Kill { task: TaskId(21), reason: "another attempt was faster".into() },
         TaskDown::Forget {
@@ -343,6 +345,7 @@ pub(super) fn task_downs() -> Vec<TaskDown> {
     covers!(
         samples;
         TaskDown::Registered,
+        TaskDown::Heartbeat,
         TaskDown::Refused(_),
         TaskDown::Launch(_),
         TaskDown::Kill { .. },

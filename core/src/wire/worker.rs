@@ -138,7 +138,9 @@ impl From<WorkerDown> for v1::WorkerDown {
             WorkerDown::Registered { term, heartbeat_millis } => {
                 Message::Registered(worker_down::Registered { term, heartbeat_millis })
             }
-            WorkerDown::Refused(refusal) => Message::Refused(refusal.into()),
+            WorkerDown::Refused { refusal, term } => {
+                Message::Refused(worker_down::Refused { refusal: Some(refusal.into()), term })
+            }
             WorkerDown::Reregister => Message::Reregister(worker_down::Reregister {}),
             WorkerDown::LaunchExecutor(launch) => Message::LaunchExecutor(launch.into()),
             WorkerDown::KillExecutor { application, executor, reason } => {
@@ -162,7 +164,10 @@ impl TryFrom<v1::WorkerDown> for WorkerDown {
         use worker_down::Message;
         Ok(match required("WorkerDown.message", down.message)? {
             Message::Registered(registered) => registered.try_into()?,
-            Message::Refused(refusal) => Self::Refused(refusal.try_into()?),
+            Message::Refused(refused) => Self::Refused {
+                refusal: required("WorkerDown.Refused.refusal", refused.refusal)?.try_into()?,
+                term: refused.term,
+            },
             Message::Reregister(_) => Self::Reregister,
             Message::LaunchExecutor(launch) => Self::LaunchExecutor(launch.try_into()?),
             Message::KillExecutor(kill) => Self::KillExecutor {

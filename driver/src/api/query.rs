@@ -14,9 +14,10 @@ use datafusion::arrow::{
     array::{Array, ArrayRef, RecordBatch},
     datatypes::SchemaRef,
 };
+use hearth_blocks::FetchError;
 use hearth_core::{
     Determinism, TaskId,
-    messages::task::{ResultBlock, TaskMetrics},
+    messages::task::{BlockServer, FetchCause, ResultBlock, TaskMetrics},
 };
 use hearth_plan::{BegunWrite, PlanError};
 use std::{
@@ -58,8 +59,8 @@ pub(super) struct Job {
     next: u32,
     /// Rows of it that were handed out before it was lost.
     seen: u64,
-    /// What became of the partition that was handed out, when it cannot be read to its end.
-    lost: Option<(u32, String)>,
+    /// Why the partition that was handed out cannot be read to its end.
+    lost: Option<Box<FetchError>>,
     /// The job is over: all has been handed out.
     over: bool,
 }
@@ -263,9 +264,7 @@ impl Job {
                         Some(batch) => return Some(Ok(batch)),
                         None => continue,
                     },
-                    Some(Err(QueryError::Lost { partition, source })) if self.can_be_made_again() => {
-                        self.lost = Some((partition, source.to_string()));
-                    }
+                    Some(Err(QueryError::Lost { source, .. })) if self.can_be_made_again() => self.lost = Some(source),
                     Some(Err(error)) => return Some(Err(self.why(error))),
                     None => {}
                 }
@@ -323,9 +322,17 @@ impl Job {
     async fn end_partition(&mut self) {
         let Some(current) = &self.current else { return };
         match (&self.lost, current.stored) {
-            (Some((partition, reason)), Some(task)) => {
-                self.handle.lost(*partition, task, reason.clone()).await;
+            (Some(why), Some(task)) => {
+                self.handle.lost(self.next, task, why.to_string()).await;
                 self.seen = self.seen.max(current.seen);
+                if why.kind == FetchCause::Unreachable {
+                    // Nothing else that lies there is worth the same patience again.
+                    let (server, reason) = (why.location.server(), why.to_string());
+                    while let Some((partition, task)) = self.ahead_at(&server) {
+                        self.handle.lost(partition, task, reason.clone()).await;
+                        self.ahead.remove(&partition);
+                    }
+                }
             }
             (_, stored) => {
                 if stored.is_some() {
@@ -337,6 +344,14 @@ impl Job {
         }
         self.lost = None;
         self.current = None;
+    }
+
+    /// A result that is ahead of the reader and lies there.
+    fn ahead_at(&self, server: &BlockServer) -> Option<(u32, TaskId)> {
+        self.ahead.iter().find_map(|(partition, block)| match block {
+            ResultBlock::Stored { task, location, .. } if location.server() == *server => Some((*partition, *task)),
+            _ => None,
+        })
     }
 
     /// Waits until all results are there. None is read: until then each may be made again.

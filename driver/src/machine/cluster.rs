@@ -6,7 +6,7 @@ use hearth_core::{
     messages::{
         VERSION,
         application::{AppDown, AppUp},
-        task::{ExecutorRegistration, TaskDown, TaskUp},
+        task::{EXIT_WITHOUT_DRIVER, ExecutorRegistration, TaskDown, TaskUp},
     },
 };
 
@@ -19,13 +19,14 @@ pub(super) struct Crash {
 impl Crash {
     /// Exit codes of a process that somebody else ended, 128 and SIGKILL or SIGTERM: an operator, the kernel that runs
     /// out of memory, a machine that shuts down. A task can hardly do that to its own process; one that makes the kernel
-    /// do it is bounded as a loss.
-    const ENDED_BY_OTHERS: [i32; 2] = [137, 143];
+    /// do it is bounded as a loss. Nor is it to blame when we could not be heard.
+    const ENDED_BY_OTHERS: [i32; 3] = [137, 143, EXIT_WITHOUT_DRIVER];
 
     /// For people, after "executor 1". The end of its log is in the log already, once, and need not be said again for
     /// each of its tasks.
     fn how(&self) -> String {
         match self.exit_code {
+            EXIT_WITHOUT_DRIVER => format!("heard nothing of its driver (exit code {EXIT_WITHOUT_DRIVER})"),
             code @ 129..=192 => format!("died of signal {} (exit code {code})", code - 128),
             code => format!("ended with exit code {code}"),
         }
@@ -42,7 +43,8 @@ impl Driver {
                 let text = format!("executor {id} registered twice on one link; the second one is ignored");
                 fx.push(Effect::Log { level: Level::Warn, text });
             }
-            (Some(_), TaskUp::Heartbeat) => {}
+            // The executor wants to hear that its driver lives.
+            (Some(id), TaskUp::Heartbeat) => self.executors.tell(id, TaskDown::Heartbeat, fx),
             (Some(id), TaskUp::Statuses(news)) => self.statuses(now, id, news, fx),
             (Some(id), TaskUp::Leaving { reason }) => {
                 fx.push(Effect::Log { level: Level::Info, text: format!("executor {id} leaves: {reason}") });
@@ -87,6 +89,9 @@ impl Driver {
     fn vet(&self, said: &ExecutorRegistration) -> Result<(), Refusal> {
         if said.version != VERSION {
             return Err(Refusal::VersionMismatch { theirs: said.version.clone(), ours: VERSION.into() });
+        }
+        if !self.master.is_ours(&said.application) && !Mutant::StrangersTaken.is_on() {
+            return Err(Refusal::UnknownApplication(said.application.clone()));
         }
         if self.over.is_some() || self.executors.is_lost(said.executor) {
             return Err(Refusal::UnknownExecutor(said.executor));
@@ -174,7 +179,10 @@ impl Driver {
                 let failure = self.master.registered(now, application, term, fx);
                 self.end_if(failure, fx);
             }
-            AppDown::Refused(refusal) => self.end_if(Some(self.master.refused(refusal)), fx),
+            AppDown::Refused { refusal, term } => {
+                let failure = self.master.refused(now, refusal, term, fx);
+                self.end_if(failure, fx);
+            }
             AppDown::ExecutorGranted(grant) => {
                 let executor = grant.executor;
                 if self.executors.granted(now, grant) {

@@ -79,6 +79,11 @@ impl Executor {
         if self.leaving.is_empty() { self.cores.saturating_sub(self.used()) } else { 0 }
     }
 
+    /// Whether it takes tasks, now or when one of those that it has ends.
+    pub(super) fn serves(&self) -> bool {
+        matches!(self.presence, Presence::Connected(_)) && self.leaving.is_empty()
+    }
+
     /// Slots that its tasks hold.
     pub(super) fn used(&self) -> u32 {
         self.running.values().fold(0, |sum, slots| sum.saturating_add(*slots))

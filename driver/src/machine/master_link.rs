@@ -96,20 +96,53 @@ impl MasterLink {
         }
     }
 
+    /// Whether this is our application: one that was here before may have had the same address.
+    pub(super) fn is_ours(&self, application: &ApplicationId) -> bool {
+        self.application.as_ref().map_or(self.state == State::Alone, |ours| ours == application)
+    }
+
     /// Whether nobody can be asked for executors. A first registration that is under way has a bound of its own.
     pub(super) fn is_away(&self) -> bool {
         !self.is_registered() && (self.application.is_some() || self.state == State::Alone)
     }
 
     /// The master does not take us (back).
-    pub(super) fn refused(&self, refusal: Refusal) -> JobFailure {
+    pub(super) fn refused(
+        &mut self,
+        now: Now,
+        refusal: Refusal,
+        term: u64,
+        fx: &mut Vec<Effect>,
+    ) -> Option<JobFailure> {
+        if self.is_stale(now, term, fx) {
+            return None;
+        }
         let address = self.address.clone();
-        match refusal {
+        Some(match refusal {
             Refusal::UnknownApplication(application) if self.application.as_ref() == Some(&application) => {
                 JobFailure::Forgotten { address, application }
             }
             refusal => JobFailure::Refused { address, refusal },
+        })
+    }
+
+    /// Whether a master was replaced; then nothing that it says counts.
+    fn is_stale(&mut self, now: Now, term: u64, fx: &mut Vec<Effect>) -> bool {
+        if term >= self.term {
+            return false;
         }
+        let text = format!(
+            "the master at {} has term {term}, older than {}: it was replaced; not listening to it",
+            self.address, self.term
+        );
+        fx.push(Effect::Log { level: Level::Warn, text: text.clone() });
+        if let Some(link) = self.link() {
+            fx.push(Effect::CloseMasterLink { link });
+        }
+        self.last_trouble = text;
+        self.tries += 1;
+        self.state = State::Backoff(now.after(self.backoff.1));
+        true
     }
 
     /// What people are told when nobody can be asked for executors.
@@ -200,16 +233,7 @@ impl MasterLink {
         fx: &mut Vec<Effect>,
     ) -> Option<JobFailure> {
         let State::Registering { link, .. } = self.state else { return None };
-        if term < self.term {
-            let text = format!(
-                "the master at {} has term {term}, older than {}: it was replaced; not listening to it",
-                self.address, self.term
-            );
-            fx.push(Effect::Log { level: Level::Warn, text: text.clone() });
-            fx.push(Effect::CloseMasterLink { link });
-            self.last_trouble = text;
-            self.tries += 1;
-            self.state = State::Backoff(now.after(self.backoff.1));
+        if self.is_stale(now, term, fx) {
             return None;
         }
         if let Some(ours) = self.application.as_ref().filter(|ours| **ours != application) {
@@ -221,6 +245,9 @@ impl MasterLink {
         self.term = term;
         self.tries = 0;
         self.give_up_at = None;
+        if self.application.is_none() {
+            fx.push(Effect::Named(application.clone()));
+        }
         self.application = Some(application);
         self.state = State::Registered { link, beat_at: now.after(self.heartbeat) };
         None

@@ -44,8 +44,8 @@ pub use options::{DEFAULT_POOL, DriverOptions, Exclusion, INLINE_LIMIT, Pool, Po
 use dag::DagScheduler;
 use executors::Executors;
 use hearth_core::{
-    ApplicationState, Durable, JobId, Level, LinkId, Machine, Now, Payload, PayloadHash, Refusal, ReplyId, ShuffleId,
-    StageGraph, StageId, TaskId,
+    ApplicationId, ApplicationState, Durable, JobId, Level, LinkId, Machine, Now, Payload, PayloadHash, Refusal,
+    ReplyId, ShuffleId, StageGraph, StageId, TaskId,
     messages::{
         application::{AppDown, AppUp},
         task::{MapStatuses, ResultBlock, TaskDown, TaskMetrics, TaskUp},
@@ -210,6 +210,8 @@ pub enum Effect {
         /// For people.
         text: String,
     },
+    /// The application has an id.
+    Named(ApplicationId),
     /// The application is over; nothing follows.
     Stopped,
 }

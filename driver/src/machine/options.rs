@@ -99,7 +99,7 @@ pub struct Pool {
 }
 
 /// All pools.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pools {
     /// Whether there are pools at all: in mode FIFO all jobs are in one line.
     pub mode: SchedulingMode,

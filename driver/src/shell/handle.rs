@@ -91,9 +91,9 @@ impl DriverHandle {
         let (events, queue) = mpsc::channel(run::QUEUE);
         let links = Arc::new(Links::new(events));
         let (application, application_seen) = watch::channel(None);
-        let uplink = Uplink::new(dial, links.clone(), Arc::new(application));
+        let uplink = Uplink::new(dial, links.clone());
         let (ended, ended_seen) = watch::channel(false);
-        let performer = Performer { links: links.clone(), uplink };
+        let performer = Performer { links: links.clone(), uplink, application };
         let on_end = links.clone();
         links.tracker.spawn(async move {
             // The journal of a driver is none, so its loop ends without an error.

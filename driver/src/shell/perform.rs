@@ -3,15 +3,18 @@
 use super::{links::Links, uplink::Uplink};
 use crate::machine::Effect;
 use hearth_core::{
-    Level,
+    ApplicationId, Level,
     run::{Perform, Performed},
 };
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// The driver's hands.
 pub(super) struct Performer {
     pub(super) links: Arc<Links>,
     pub(super) uplink: Uplink,
+    /// For whoever wants to know the application's id.
+    pub(super) application: watch::Sender<Option<ApplicationId>>,
 }
 
 impl Perform<Effect> for Performer {
@@ -30,6 +33,7 @@ impl Perform<Effect> for Performer {
                 Level::Warn => tracing::warn!("{text}"),
                 Level::Error => tracing::error!("{text}"),
             },
+            Effect::Named(id) => drop(self.application.send_replace(Some(id))),
             Effect::Stopped => return Performed::Stopped,
         }
         Performed::Done

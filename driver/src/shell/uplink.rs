@@ -3,7 +3,7 @@
 use super::links::Links;
 use crate::machine::Event;
 use hearth_core::{
-    ApplicationId, LinkId,
+    LinkId,
     link::{Dial, Link},
     messages::application::{AppDown, AppUp},
 };
@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 /// How long a link that we close stays open for the master to read the goodbye and close: without it the master waits out
 /// its grace and counts the application as killed.
@@ -23,7 +23,6 @@ pub(super) struct Uplink {
     dial: Option<Arc<dyn Dial<AppDown, AppUp>>>,
     links: Arc<Links>,
     open: Arc<Mutex<Option<Open>>>,
-    application: Arc<watch::Sender<Option<ApplicationId>>>,
 }
 
 /// The way out of the open link. Dropping it closes the link.
@@ -35,24 +34,20 @@ struct Open {
 }
 
 impl Uplink {
-    pub(super) fn new(
-        dial: Option<Arc<dyn Dial<AppDown, AppUp>>>,
-        links: Arc<Links>,
-        application: Arc<watch::Sender<Option<ApplicationId>>>,
-    ) -> Self {
-        Self { dial, links, open: Arc::default(), application }
+    pub(super) fn new(dial: Option<Arc<dyn Dial<AppDown, AppUp>>>, links: Arc<Links>) -> Self {
+        Self { dial, links, open: Arc::default() }
     }
 
     /// Opens a link; events tell what becomes of it.
     pub(super) fn dial(&self) {
-        let (links, open, application) = (self.links.clone(), self.open.clone(), self.application.clone());
+        let (links, open) = (self.links.clone(), self.open.clone());
         let Some(dial) = self.dial.clone() else {
             links.post_later([Event::MasterDialFailed { reason: "there is no master".into(), jitter: 0 }]);
             return;
         };
         self.links.tracker.spawn(async move {
             match dial.dial().await {
-                Ok(link) => run(link, &links, &open, &application).await,
+                Ok(link) => run(link, &links, &open).await,
                 Err(error) => {
                     links.post(Event::MasterDialFailed { reason: error.to_string(), jitter: jitter() }).await;
                 }
@@ -86,12 +81,7 @@ fn lock(open: &Mutex<Option<Open>>) -> MutexGuard<'_, Option<Open>> {
 }
 
 /// Reads from a link until either side closes it.
-async fn run(
-    link: Link<AppDown, AppUp>,
-    links: &Links,
-    open: &Mutex<Option<Open>>,
-    application: &watch::Sender<Option<ApplicationId>>,
-) {
+async fn run(link: Link<AppDown, AppUp>, links: &Links, open: &Mutex<Option<Open>>) {
     let Link { mut incoming, outgoing } = link;
     let link = LinkId(links.number());
     let (reader, stop) = oneshot::channel();
@@ -102,9 +92,6 @@ async fn run(
     }
     let read = async {
         while let Some(message) = incoming.recv().await {
-            if let AppDown::Registered { application: id, .. } = &message {
-                application.send_replace(Some(id.clone()));
-            }
             if !links.post(Event::MasterSaid { link, message }).await {
                 return;
             }

@@ -1,4 +1,7 @@
 //! The link to the driver.
+//!
+//! The driver answers every heartbeat. From its last word on, an executor lives for the driver's timeout, whatever becomes of
+//! links meanwhile: a driver that is gone may leave an open link behind.
 
 use super::{Effect, ExecutorOptions};
 use hearth_core::{LinkId, Now};
@@ -12,7 +15,7 @@ enum State {
     /// Waits before it dials again.
     Pausing { until: Now },
     /// Open; `Register` was sent.
-    Registering { link: LinkId, opened: Now },
+    Registering { link: LinkId },
     /// Open and answered.
     Registered { link: LinkId, heartbeat: Now },
 }
@@ -24,22 +27,19 @@ pub(super) enum Due {
     Heartbeat(LinkId),
     /// Dial again.
     Dial,
-    /// There has been no link for too long.
+    /// The driver has said nothing for too long.
     Alone,
-    /// The driver does not answer the registration.
-    Unanswered,
 }
 
-/// The link, its timers, and how long there has been none.
+/// The link, its timers, and how long the driver has been silent.
 #[derive(Debug)]
 pub(super) struct DriverLink {
     state: State,
-    /// Since when there has been no registered link.
-    alone_since: Now,
+    /// When the driver is given up, unless it says something.
+    give_up_at: Now,
     backoff: Duration,
     heartbeat_interval: Duration,
     driver_timeout: Duration,
-    silence_timeout: Duration,
     backoff_min: Duration,
     backoff_max: Duration,
 }
@@ -50,11 +50,10 @@ impl DriverLink {
         fx.push(Effect::Dial);
         Self {
             state: State::Dialing,
-            alone_since: now,
+            give_up_at: now.after(options.driver_timeout),
             backoff: options.backoff_min,
-            heartbeat_interval: options.heartbeat_interval,
+            heartbeat_interval: options.probe(),
             driver_timeout: options.driver_timeout,
-            silence_timeout: options.silence_timeout,
             backoff_min: options.backoff_min,
             backoff_max: options.backoff_max,
         }
@@ -77,10 +76,10 @@ impl DriverLink {
     }
 
     /// False when no link was being dialed.
-    pub(super) fn opened(&mut self, now: Now, link: LinkId) -> bool {
+    pub(super) fn opened(&mut self, link: LinkId) -> bool {
         let dialing = self.state == State::Dialing;
         if dialing {
-            self.state = State::Registering { link, opened: now };
+            self.state = State::Registering { link };
         }
         dialing
     }
@@ -96,10 +95,14 @@ impl DriverLink {
 
     /// The open link is gone.
     pub(super) fn closed(&mut self, now: Now) {
-        if self.registered().is_some() {
-            self.alone_since = now;
-        }
         self.pause(now);
+    }
+
+    /// The driver said something, and has taken the registration.
+    pub(super) fn heard(&mut self, now: Now) {
+        if self.registered().is_some() {
+            self.give_up_at = now.after(self.driver_timeout);
+        }
     }
 
     /// The driver has taken the registration. False when it had done so before.
@@ -112,30 +115,32 @@ impl DriverLink {
 
     /// When there will be something to do.
     pub(super) fn deadline(&self) -> Now {
-        let alone = self.alone_since.after(self.driver_timeout);
         match self.state {
-            State::Dialing => alone,
-            State::Pausing { until } => until.min(alone),
-            State::Registering { opened, .. } => opened.after(self.silence_timeout),
-            State::Registered { heartbeat, .. } => heartbeat,
+            State::Dialing | State::Registering { .. } => self.give_up_at,
+            State::Pausing { until } => until.min(self.give_up_at),
+            State::Registered { heartbeat, .. } => heartbeat.min(self.give_up_at),
         }
     }
 
     /// What there is to do at the deadline.
     pub(super) fn due(&mut self, now: Now) -> Option<Due> {
-        if now < self.deadline() {
+        let deadline = self.deadline();
+        if now < deadline {
             return None;
         }
+        if self.registered().is_some() && now >= deadline.after(self.heartbeat_interval) {
+            // This process itself was stopped: what the driver said meanwhile is still to be read.
+            self.give_up_at = self.give_up_at.max(now.after(self.heartbeat_interval));
+        }
+        if now >= self.give_up_at {
+            return Some(Due::Alone);
+        }
         match self.state {
-            State::Registering { .. } => Some(Due::Unanswered),
             State::Registered { link, .. } => {
                 self.state = State::Registered { link, heartbeat: now.after(self.heartbeat_interval) };
                 Some(Due::Heartbeat(link))
             }
-            State::Dialing | State::Pausing { .. } if now >= self.alone_since.after(self.driver_timeout) => {
-                Some(Due::Alone)
-            }
-            State::Dialing => None,
+            State::Dialing | State::Registering { .. } => None,
             State::Pausing { .. } => {
                 self.state = State::Dialing;
                 Some(Due::Dial)

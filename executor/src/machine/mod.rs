@@ -41,7 +41,7 @@ use hearth_core::{
     Level, LinkId, Machine, Mutant, Now, Refusal,
     messages::{
         VERSION,
-        task::{ExecutorRegistration, TaskDown, TaskUp},
+        task::{EXIT_WITHOUT_DRIVER, ExecutorRegistration, TaskDown, TaskUp},
     },
 };
 use link::{DriverLink, Due};
@@ -73,9 +73,10 @@ impl Executor {
     }
 
     fn register(&self, link: LinkId, fx: &mut Vec<Effect>) {
-        let ExecutorOptions { executor, worker, host, cores, blocks, .. } = &self.options;
+        let ExecutorOptions { application, executor, worker, host, cores, blocks, .. } = &self.options;
         let registration = ExecutorRegistration {
             version: VERSION.into(),
+            application: application.clone(),
             executor: *executor,
             worker: worker.clone(),
             host: host.clone(),
@@ -90,9 +91,11 @@ impl Executor {
         if !self.link.is_open(link) {
             return;
         }
+        self.link.heard(now);
         match message {
             TaskDown::Registered => {
                 if self.link.answered(now) {
+                    self.link.heard(now);
                     log(fx, Level::Info, "registered with the driver");
                 }
             }
@@ -101,6 +104,7 @@ impl Executor {
             _ if self.link.registered().is_none() => {
                 log(fx, Level::Warn, "the driver gave orders before it answered the registration; they are dropped");
             }
+            TaskDown::Heartbeat => {}
             TaskDown::Launch(launches) => {
                 for launch in launches {
                     self.tasks.launch(launch, &mut self.supplies, fx);
@@ -156,7 +160,7 @@ impl Machine for Executor {
         }
         match event {
             Event::LinkOpened { link } => {
-                if self.link.opened(now, link) {
+                if self.link.opened(link) {
                     self.register(link, fx);
                 }
             }
@@ -200,11 +204,8 @@ impl Machine for Executor {
             Some(Due::Dial) => fx.push(Effect::Dial),
             Some(Due::Alone) => {
                 let seconds = self.options.driver_timeout.as_secs_f64();
-                self.exit(1, format!("the driver has been gone for {seconds} s"), fx);
-            }
-            Some(Due::Unanswered) => {
-                let seconds = self.options.silence_timeout.as_secs_f64();
-                self.exit(1, format!("the driver did not answer the registration in {seconds} s"), fx);
+                let why = format!("the driver has said nothing for {seconds} s (hearth.executor.driverTimeout)");
+                self.exit(EXIT_WITHOUT_DRIVER, why, fx);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What the executor's machine is told before it starts.
 
 use hearth_core::{
-    ExecutorId, WorkerId,
+    ApplicationId, ExecutorId, WorkerId,
     messages::{task::BlockLocation, worker::Address},
 };
 use std::time::Duration;
@@ -9,6 +9,8 @@ use std::time::Duration;
 /// Names and figures; `Default` holds the figures of the specification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecutorOptions {
+    /// Its application.
+    pub application: ApplicationId,
     /// This executor.
     pub executor: ExecutorId,
     /// Its worker.
@@ -19,14 +21,11 @@ pub struct ExecutorOptions {
     pub cores: u32,
     /// Where readers find its outputs.
     pub blocks: BlockLocation,
-    /// How often to tell the driver that it lives (`spark.executor.heartbeatInterval`).
+    /// How often to tell the driver that it lives, or more often; see [`ExecutorOptions::probe`]
+    /// (`spark.executor.heartbeatInterval`).
     pub heartbeat_interval: Duration,
-    /// How long it lives on without a link (`hearth.executor.driverTimeout`).
+    /// How long it lives on without a word of the driver (`hearth.executor.driverTimeout`).
     pub driver_timeout: Duration,
-    /// How long a driver on an open link may leave the registration unanswered (`spark.network.timeout`). A silence after
-    /// that is not judged here: a driver without work has nothing to say. The transport's own probes find a peer that is
-    /// gone, and close the link.
-    pub silence_timeout: Duration,
     /// The first pause before the driver is dialed again; doubled each time.
     pub backoff_min: Duration,
     /// The longest pause: a tenth of the driver's timeout, so that a driver that is back is not missed.
@@ -42,6 +41,7 @@ pub struct ExecutorOptions {
 impl Default for ExecutorOptions {
     fn default() -> Self {
         Self {
+            application: "app".parse().expect("a valid id"),
             executor: ExecutorId(0),
             worker: "worker".parse().expect("a valid id"),
             host: "localhost".into(),
@@ -54,11 +54,18 @@ impl Default for ExecutorOptions {
             },
             heartbeat_interval: Duration::from_secs(10),
             driver_timeout: Duration::from_secs(20),
-            silence_timeout: Duration::from_secs(120),
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(2),
             payload_cache_bytes: 64 << 20,
             statuses_cache_bytes: 64 << 20,
         }
+    }
+}
+
+impl ExecutorOptions {
+    /// How often it says that it lives and hears the same: often enough that one heartbeat which is lost or late is not yet
+    /// the end.
+    pub fn probe(&self) -> Duration {
+        self.heartbeat_interval.min(self.driver_timeout / 5)
     }
 }

@@ -64,7 +64,7 @@ use server::OwnServer;
 use slots::Slots;
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
 };
 use task::{Decoded, Evaluator};
@@ -149,7 +149,6 @@ async fn start_with(
     files::raise_limit();
     let runtime = Arc::new(TaskRuntime::new(options.machine.cores).map_err(StartError::Threads)?);
     let tracker = TaskTracker::new();
-    let dir = options.output_dir();
     let outputs = Arc::new(Disks::new(options.output_dirs(), options.disk_reserve));
     let server = match options.serve {
         true => Some(serve_outputs(&options, &tracker).await?),
@@ -158,15 +157,17 @@ async fn start_with(
     options.machine.blocks = location(&options, server.as_ref());
     let fetcher = Fetcher::on(options.fetch.clone(), Handle::current());
     let replicas = Arc::new(Replicas {
-        application: options.application.clone(),
-        dir: dir.clone(),
+        application: options.machine.application.clone(),
+        executor: options.machine.executor,
+        disks: outputs.clone(),
         own: options.machine.blocks.clone(),
         fetcher: fetcher.clone(),
         peers: Fetcher::on(options.fetch.clone().once(), Handle::current()),
         kept: Mutex::default(),
+        writers: AtomicU64::new(0),
     });
     let evaluator = Arc::new(Evaluator {
-        application: options.application.clone(),
+        application: options.machine.application.clone(),
         location: options.machine.blocks.clone(),
         outputs: outputs.clone(),
         fetcher: fetcher.clone(),
@@ -228,7 +229,7 @@ async fn drive(options: crate::machine::ExecutorOptions, queue: mpsc::Receiver<E
 }
 
 async fn serve_outputs(options: &ShellOptions, tracker: &TaskTracker) -> Result<OwnServer, ServeError> {
-    let (application, directories) = (options.application.clone(), options.output_dirs());
+    let (application, directories) = (options.machine.application.clone(), options.output_dirs());
     let layout = Layout::Application { application, directories };
     OwnServer::start(&options.machine.host, layout, tracker).await
 }

@@ -3,7 +3,6 @@
 use crate::machine::ExecutorOptions;
 use hearth_blocks::FetchOptions;
 use hearth_core::{
-    ApplicationId,
     bootstrap::{ExecutorBootstrap, LocalDir},
     conf::{Conf, ConfError, keys},
     memory::pool_bytes,
@@ -17,8 +16,6 @@ use std::{
 /// Everything that an executor needs to know, out of its bootstrap.
 #[derive(Clone, Debug)]
 pub struct ShellOptions {
-    /// Its application.
-    pub application: ApplicationId,
     /// What its machine is told.
     pub machine: ExecutorOptions,
     /// Where the application's map outputs go on this machine.
@@ -46,13 +43,13 @@ impl ShellOptions {
         let ExecutorBootstrap { application, executor, worker, host, resources, block_service, .. } = bootstrap;
         let conf = Conf::from_pairs(&bootstrap.conf)?;
         let machine = ExecutorOptions {
+            application,
             executor,
             worker,
             host: host.clone(),
             cores: resources.cores,
             heartbeat_interval: conf.get(&keys::EXECUTOR_HEARTBEAT_INTERVAL),
             driver_timeout: conf.get(&keys::EXECUTOR_DRIVER_TIMEOUT),
-            silence_timeout: conf.get(&keys::EXECUTOR_SILENCE_TIMEOUT),
             ..ExecutorOptions::default()
         };
         let fetch = FetchOptions {
@@ -64,7 +61,6 @@ impl ShellOptions {
             idle_timeout: conf.get(&keys::NETWORK_TIMEOUT),
         };
         Ok(Self {
-            application,
             machine,
             shuffle_dir: bootstrap.shuffle_dir,
             work_dir: bootstrap.work_dir,
@@ -100,8 +96,8 @@ impl ShellOptions {
     }
 }
 
-/// How a gRPC connection finds out that the driver is gone: it pings, and gives up when no answer comes. What is left of
-/// the silence's timeout is the time in which the executor dials in vain.
+/// How a gRPC connection finds out that the driver is gone: it pings, and gives up when no answer comes. Later than a cut that
+/// passes, and so early that another connection can be tried before the driver is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KeepAlive {
     pub(super) interval: Duration,
@@ -110,9 +106,7 @@ pub(super) struct KeepAlive {
 
 impl KeepAlive {
     pub(super) fn of(options: &ExecutorOptions) -> Self {
-        let interval = options.heartbeat_interval;
-        let rest = options.silence_timeout.saturating_sub(options.driver_timeout + interval);
-        Self { interval, timeout: rest.max(interval) }
+        Self { interval: options.probe(), timeout: options.driver_timeout * 3 / 5 }
     }
 }
 
@@ -179,8 +173,7 @@ mod tests {
     fn a_silent_driver_is_left_when_the_timeout_says() {
         let options = ExecutorOptions::default();
         let KeepAlive { interval, timeout } = KeepAlive::of(&options);
-        assert_eq!(interval + timeout + options.driver_timeout, options.silence_timeout);
-        let short = ExecutorOptions { silence_timeout: Duration::from_secs(1), ..options };
-        assert_eq!(KeepAlive::of(&short).timeout, short.heartbeat_interval, "never less than one interval");
+        assert!(timeout > Duration::from_secs(10), "a cut of ten seconds passes");
+        assert!(interval + timeout < options.driver_timeout, "another connection is tried");
     }
 }

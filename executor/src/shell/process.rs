@@ -39,7 +39,7 @@ async fn run(bootstrap: ExecutorBootstrap, lifeline: impl Read + Send + 'static)
     let cut = lifeline::watch(lifeline).map_err(StartError::Threads)?;
     let url = bootstrap.driver_url.clone();
     let options = ShellOptions::from_bootstrap(bootstrap)?;
-    let name = format!("executor {} of {}", options.machine.executor, options.application);
+    let name = format!("executor {} of {}", options.machine.executor, options.machine.application);
     tracing::info!(cores = options.machine.cores, memory_pool_mib = options.memory_bytes >> 20, driver = url, "{name}");
     let driver = Arc::new(GrpcDriver::new(&url, &options.machine)?);
     let executor = start(options, driver.clone(), driver).await?;

@@ -35,7 +35,7 @@ impl Master {
             }
             (_, None) => {
                 let what = "the first message on a driver's link must be a registration".into();
-                refuse(link, Refusal::Malformed(what), fx);
+                self.refuse_driver(link, Refusal::Malformed(what), fx);
             }
             (AppUp::LimitExecutors { max_executors }, Some(serial)) => {
                 self.application_mut(serial).spec.max_executors = max_executors;
@@ -49,7 +49,8 @@ impl Master {
                     self.end_application(now, serial, state, message, false, fx);
                 } else {
                     let refusal = Refusal::Malformed(format!("an application cannot end as {state}"));
-                    fx.push(Effect::ToApplication { link, message: AppDown::Refused(refusal) });
+                    let term = self.options.term;
+                    fx.push(Effect::ToApplication { link, message: AppDown::Refused { refusal, term } });
                 }
             }
             // A driver's life is its link's; heartbeats only keep what lies between from closing it as idle.
@@ -79,7 +80,7 @@ impl Master {
             Ok(counter) => counter,
             Err(refusal) => {
                 fx.push(Effect::log(Level::Warn, format!("application {} is refused: {refusal}", named(&spec.name))));
-                return refuse(link, refusal, fx);
+                return self.refuse_driver(link, refusal, fx);
             }
         };
         self.last_serial = counter;
@@ -127,10 +128,10 @@ impl Master {
         fx: &mut Vec<Effect>,
     ) {
         if let Err(refusal) = admission::application(&spec) {
-            return refuse(link, refusal, fx);
+            return self.refuse_driver(link, refusal, fx);
         }
         let Some(&serial) = self.serials.get(application) else {
-            return refuse(link, Refusal::UnknownApplication(application.clone()), fx);
+            return self.refuse_driver(link, Refusal::UnknownApplication(application.clone()), fx);
         };
         let target = self.applications.get_mut(&serial).expect("serials name applications");
         let before = std::mem::replace(&mut target.presence, Presence::Linked(link));
@@ -253,6 +254,12 @@ impl Master {
         self.applications.get_mut(&serial).expect("serials name applications")
     }
 
+    fn refuse_driver(&self, link: LinkId, refusal: Refusal, fx: &mut Vec<Effect>) {
+        let term = self.options.term;
+        fx.push(Effect::ToApplication { link, message: AppDown::Refused { refusal, term } });
+        fx.push(Effect::CloseLink { link });
+    }
+
     /// Panics if applications and their links contradict each other.
     pub(super) fn check_applications(&self) {
         assert_eq!(self.serials.len(), self.applications.len(), "an application has two names, or none");
@@ -286,9 +293,4 @@ pub(super) fn named(name: &str) -> String {
     const SHOWN: usize = 80;
     let short: String = name.chars().take(SHOWN).collect();
     format!("{short:?}{}", if short.len() < name.len() { "…" } else { "" })
-}
-
-fn refuse(link: LinkId, refusal: Refusal, fx: &mut Vec<Effect>) {
-    fx.push(Effect::ToApplication { link, message: AppDown::Refused(refusal) });
-    fx.push(Effect::CloseLink { link });
 }

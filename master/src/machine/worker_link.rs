@@ -20,7 +20,7 @@ impl Master {
         }
         let Some(id) = self.worker_links.get(&link).cloned() else {
             let refusal = Refusal::Malformed("the first message on a worker's link must be its registration".into());
-            return refuse(link, refusal, fx);
+            return self.refuse_worker(link, refusal, fx);
         };
         let worker = self.workers.get_mut(&id).expect("links name workers");
         worker.last_heard = now;
@@ -60,7 +60,7 @@ impl Master {
         let id = &registration.worker;
         if let Err(refusal) = self.may_register(link, registration) {
             fx.push(Effect::log(Level::Warn, format!("{id} at {} is refused: {refusal}", registration.address)));
-            return refuse(link, refusal, fx);
+            return self.refuse_worker(link, refusal, fx);
         }
         self.drop_rivals(now, registration, fx);
         match self.workers.get(id).map(|worker| &worker.standing) {
@@ -261,6 +261,12 @@ impl Master {
         }
     }
 
+    fn refuse_worker(&self, link: LinkId, refusal: Refusal, fx: &mut Vec<Effect>) {
+        let term = self.options.term;
+        fx.push(Effect::ToWorker { link, message: WorkerDown::Refused { refusal, term } });
+        fx.push(Effect::CloseLink { link });
+    }
+
     /// Panics if workers and their links contradict each other.
     pub(super) fn check_workers(&self) {
         for (id, worker) in &self.workers {
@@ -291,9 +297,4 @@ impl Master {
         let dead = self.workers.values().filter(|w| w.state() == WorkerState::Dead).count();
         assert!(dead <= self.options.retained_dead_workers, "too many dead workers are kept");
     }
-}
-
-fn refuse(link: LinkId, refusal: Refusal, fx: &mut Vec<Effect>) {
-    fx.push(Effect::ToWorker { link, message: WorkerDown::Refused(refusal) });
-    fx.push(Effect::CloseLink { link });
 }

@@ -83,6 +83,12 @@ impl Executors {
         self.live.is_empty()
     }
 
+    /// Panics when anything is left of any application.
+    pub(super) fn assert_empty(&self) {
+        assert!(self.live.is_empty(), "executors live on: {:?}", self.live.keys().collect::<Vec<_>>());
+        assert!(self.kept.is_empty() && self.finished.is_empty(), "files are kept: {:?}", self.kept);
+    }
+
     /// What they hold.
     pub(super) fn used(&self) -> Resources {
         self.live.values().fold(Resources::default(), |sum, executor| sum.plus(&executor.resources))

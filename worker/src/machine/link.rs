@@ -149,7 +149,7 @@ impl Worker {
             (State::Registering { .. }, WorkerDown::Registered { term, heartbeat_millis }) => {
                 self.taken(now, link, term, heartbeat_millis, fx);
             }
-            (_, WorkerDown::Refused(refusal)) => self.refused(now, refusal, fx),
+            (_, WorkerDown::Refused { refusal, term }) => self.refused(now, refusal, term, fx),
             (_, WorkerDown::Reregister) => self.break_link(now, "the master has dropped this worker", fx),
             (State::Registered { .. }, WorkerDown::LaunchExecutor(launch)) => self.launch(now, launch, fx),
             (State::Registered { .. }, WorkerDown::KillExecutor { application, executor, reason }) => {
@@ -165,9 +165,8 @@ impl Worker {
     }
 
     fn taken(&mut self, now: Now, link: LinkId, term: u64, heartbeat_millis: u64, fx: &mut Vec<Effect>) {
-        if term < self.master.term {
-            let reason = format!("its term {term} is over: this worker knows a master of term {}", self.master.term);
-            return self.break_link(now, &reason, fx);
+        if self.is_stale(now, term, fx) {
+            return;
         }
         self.master.term = term;
         let every = Duration::from_millis(heartbeat_millis).clamp(HEARTBEAT.0, HEARTBEAT.1);
@@ -177,7 +176,20 @@ impl Worker {
         fx.extend(self.reports.say_all(now).map(|message| Effect::ToMaster { link, message }));
     }
 
-    fn refused(&mut self, now: Now, refusal: Refusal, fx: &mut Vec<Effect>) {
+    /// Whether a master was replaced; then nothing that it says counts.
+    fn is_stale(&mut self, now: Now, term: u64, fx: &mut Vec<Effect>) -> bool {
+        let newest = self.master.term;
+        if term < newest {
+            let reason = format!("its term {term} is over: this worker knows a master of term {newest}");
+            self.break_link(now, &reason, fx);
+        }
+        term < newest
+    }
+
+    fn refused(&mut self, now: Now, refusal: Refusal, term: u64, fx: &mut Vec<Effect>) {
+        if self.is_stale(now, term, fx) {
+            return;
+        }
         let hopeless = match refusal {
             Refusal::VersionMismatch { .. } => true,
             Refusal::DuplicateWorker { .. } => {

@@ -43,6 +43,16 @@ impl Worker {
         }
     }
 
+    /// Whether anything is left of any application, as far as the worker knows.
+    pub fn keeps_anything(&self) -> bool {
+        !self.executors.is_empty() || !self.executors.kept().is_empty()
+    }
+
+    /// Panics unless nothing is left of any application: for tests, after the last one.
+    pub fn assert_empty(&self) {
+        self.executors.assert_empty();
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
         self.phase != Phase::Serving
     }

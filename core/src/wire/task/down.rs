@@ -16,6 +16,7 @@ impl From<TaskDown> for v1::TaskDown {
         use task_down::Message;
         let message = match down {
             TaskDown::Registered => Message::Registered(task_down::Registered {}),
+            TaskDown::Heartbeat => Message::Heartbeat(task_down::Heartbeat {}),
             TaskDown::Refused(refusal) => Message::Refused(refusal.into()),
             TaskDown::Launch(tasks) => {
                 Message::Launch(task_down::Launch { tasks: tasks.into_iter().map(Into::into).collect() })
@@ -38,6 +39,7 @@ impl TryFrom<v1::TaskDown> for TaskDown {
         use task_down::Message;
         Ok(match required("TaskDown.message", down.message)? {
             Message::Registered(_) => Self::Registered,
+            Message::Heartbeat(_) => Self::Heartbeat,
             Message::Refused(refusal) => Self::Refused(refusal.try_into()?),
             Message::Launch(launch) => Self::Launch(each("TaskDown.Launch.tasks", launch.tasks, MAX_BATCH)?),
             Message::Kill(kill) => {

@@ -44,6 +44,7 @@ impl From<ExecutorRegistration> for task_up::Register {
     fn from(registration: ExecutorRegistration) -> Self {
         Self {
             version: registration.version,
+            application: registration.application.into(),
             executor: registration.executor.0,
             worker: registration.worker.into(),
             host: registration.host,
@@ -59,6 +60,7 @@ impl TryFrom<task_up::Register> for ExecutorRegistration {
     fn try_from(register: task_up::Register) -> Result<Self, Malformed> {
         Ok(Self {
             version: check::name("TaskUp.Register.version", register.version)?,
+            application: id("TaskUp.Register.application", &register.application)?,
             executor: ExecutorId(register.executor),
             worker: id("TaskUp.Register.worker", &register.worker)?,
             host: check::host("TaskUp.Register.host", register.host)?,

@@ -4,7 +4,7 @@ use super::{DagScheduler, Order, Phase, StageState};
 use crate::machine::{failure::JobFailure, outputs::Lost, tasks::SetKey};
 use hearth_core::{
     ExecutorId, JobId, Mutant, Now, StageId, TaskId, WorkerId,
-    messages::task::{BlockLocation, TaskFailure},
+    messages::task::{FetchCause, TaskFailure},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -21,11 +21,14 @@ pub(crate) struct FetchFailure {
 impl DagScheduler {
     /// A task could not read its input: its stage attempt is over, and the outputs that are gone are made again.
     ///
-    /// One failure condemns one output. When a later attempt fails at the same place, all outputs there are condemned:
-    /// else a reader of many outputs on a dead server would use up its attempts finding them one by one.
+    /// Of a server that could not be reached, for as long as its reader tried, all outputs are condemned. Other failures
+    /// condemn one output. When a later attempt fails at the same server, all that it has are condemned too: else a reader of
+    /// many outputs would use up its attempts finding them one by one.
     pub(crate) fn fetch_failed(&mut self, now: Now, failed: FetchFailure, max_attempts: u32, delay: Duration) {
         let FetchFailure { set, failure, server_lost } = failed;
-        let TaskFailure::FetchFailed { shuffle, map_partition, map_task, location, .. } = &failure else { return };
+        let TaskFailure::FetchFailed { shuffle, map_partition, map_task, location, cause, .. } = &failure else {
+            return;
+        };
         let stage = self.stages.get_mut(&set.stage).expect("a live task set has a stage");
         if (stage.state, stage.attempts) != (StageState::Running, set.attempt + 1) {
             // Of a stale attempt nothing follows: a newer one finds out for itself.
@@ -33,7 +36,7 @@ impl DagScheduler {
         }
         stage.failures += 1;
         stage.state = StageState::Failed;
-        let first = *stage.failed_from.entry(BlockLocation::clone(location)).or_insert(set.attempt);
+        let first = *stage.failed_from.entry(location.server()).or_insert(set.attempt);
         let (name, failures) = (stage.name.clone(), stage.failures);
         self.changed.insert(set.stage);
         self.orders.push_back(Order::Retire(set.stage));
@@ -42,8 +45,9 @@ impl DagScheduler {
         }
         let lost = if Mutant::LostOutputKept.is_on() {
             Lost::new()
-        } else if server_lost || first < set.attempt {
-            self.outputs.unregister_where(|at| same_server(at, location))
+        } else if server_lost || *cause == FetchCause::Unreachable || first < set.attempt {
+            let server = location.server();
+            self.outputs.unregister_where(|at| at.server() == server)
         } else {
             self.outputs.unregister(*shuffle, *map_partition, *map_task)
         };
@@ -156,13 +160,5 @@ impl DagScheduler {
             let reason = "an input was lost and made again with other rows";
             self.orders.push_back(Order::Cancel(id, reason.into()));
         }
-    }
-}
-
-/// Whether two outputs are gone when one of their servers is.
-fn same_server(a: &BlockLocation, b: &BlockLocation) -> bool {
-    match (a.executor, b.executor) {
-        (Some(a), Some(b)) => a == b,
-        _ => a == b,
     }
 }

@@ -15,7 +15,7 @@
 use crate::machine::metrics::StageRecord;
 use hearth_core::{
     Determinism, JobId, PayloadHash, ShuffleId, StageId,
-    messages::task::{BlockLocation, TaskTarget},
+    messages::task::{BlockServer, TaskTarget},
 };
 use std::collections::BTreeMap;
 
@@ -59,8 +59,8 @@ pub(crate) struct Stage {
     pub(crate) attempts: u32,
     /// How many attempts in a row failed to fetch.
     pub(crate) failures: u32,
-    /// Where those fetches failed, with the attempt that did first.
-    pub(crate) failed_from: BTreeMap<BlockLocation, u32>,
+    /// At which servers those fetches failed, with the attempt that did first.
+    pub(crate) failed_from: BTreeMap<BlockServer, u32>,
     /// What its tasks did.
     pub(crate) record: StageRecord,
 }

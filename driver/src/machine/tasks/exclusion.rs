@@ -116,8 +116,14 @@ impl TaskScheduler {
             && !self.sets[&key].failed_at.excludes_all(&exclusions.options, executor, worker)
     }
 
-    /// Whether an executor may get this task.
+    /// Whether an executor may get this task now.
     pub(super) fn may_run(&self, key: SetKey, partition: u32, executor: ExecutorId, executors: &Executors) -> bool {
+        self.is_allowed(key, partition, executor, executors)
+            && !self.writes_elsewhere(key, partition, executor, executors)
+    }
+
+    /// Whether an executor is not left out for this task.
+    pub(super) fn is_allowed(&self, key: SetKey, partition: u32, executor: ExecutorId, executors: &Executors) -> bool {
         let (Some(exclusions), Some(worker)) = (&self.exclusions, executors.worker_of(executor)) else { return true };
         self.may_run_of(key, executor, executors)
             && !self.sets[&key].failed_at.excludes(&exclusions.options, partition, executor, worker)
@@ -179,7 +185,7 @@ impl TaskScheduler {
         {
             return Some(partition);
         }
-        let nobody = |partition: &u32| !candidates.iter().any(|id| self.may_run(key, *partition, *id, executors));
+        let nobody = |partition: &u32| !candidates.iter().any(|id| self.is_allowed(key, *partition, *id, executors));
         picky.iter().copied().filter(|partition| set.pending.contains(partition)).find(nobody)
     }
 

@@ -78,7 +78,7 @@ impl TaskScheduler {
     ) -> Option<(u32, ExecutorId)> {
         let set = &self.sets[&key];
         // Partitions of which some executors may not run just these. All others may run where their set may.
-        let picky = set.failed_at.partitions();
+        let picky = set.picky();
         if let Some(partition) = set.next(gate, |partition| !picky.contains(&partition)) {
             let suits = |executor| self.may_run_of(key, executor, executors);
             if let Some(executor) = offers.take(set.slots, suits) {

@@ -7,6 +7,7 @@
 //! gone; a set without pending and running tasks does not exist; a killed task has a deadline until its end arrives.
 
 mod exclusion;
+mod full_disks;
 mod history;
 mod launch;
 mod offers;
@@ -150,6 +151,9 @@ impl TaskScheduler {
     pub(super) fn obey(&mut self, now: Now, order: Order, executors: &Executors, fx: &mut Vec<Effect>) {
         match order {
             Order::Submit(spec) => {
+                if Mutant::FailuresForgotten.is_on() {
+                    self.histories.forget(spec.key.job);
+                }
                 self.sets.insert(spec.key, TaskSet::new(spec));
             }
             Order::Retire(stage) => self.each_set(stage, |set| set.retire()),
@@ -301,6 +305,10 @@ impl TaskScheduler {
                 self.starved(task.set, task.partition, &message, place)
             }
             failure => {
+                let set = self.sets.get_mut(&task.set).expect("looked up above");
+                if let (TaskFailure::Disk { .. }, Some(worker)) = (&failure, &place.worker) {
+                    set.full_disks.add(task.partition, worker.clone());
+                }
                 self.failed_at(task.set, task.partition, place);
                 self.blame(task.set, task.partition, failure, place)
             }

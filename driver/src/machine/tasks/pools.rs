@@ -9,7 +9,7 @@ use super::{
     SetKey, TaskScheduler,
     task_set::{Life, TaskSet},
 };
-use crate::machine::options::{Pool, Pools};
+use crate::machine::options::Pool;
 use hearth_core::conf::SchedulingMode;
 use std::{
     cmp::Ordering,
@@ -128,11 +128,5 @@ impl Standing {
 impl Default for Pool {
     fn default() -> Self {
         Self { mode: SchedulingMode::Fifo, weight: 1, min_share: 0 }
-    }
-}
-
-impl Default for Pools {
-    fn default() -> Self {
-        Self { mode: SchedulingMode::Fifo, named: BTreeMap::new() }
     }
 }

@@ -19,7 +19,7 @@
 //! A live set runs what it has. A *zombie* starts nothing; what runs may still give outputs. A *condemned* set is a zombie
 //! whose outputs are not believed.
 
-use super::{Place, Verdict, exclusion::FailedAt, speculation::Runtimes};
+use super::{Place, Verdict, exclusion::FailedAt, full_disks::FullDisks, speculation::Runtimes};
 use crate::machine::{dag::Gate, failure::JobFailure};
 use hearth_core::{
     JobId, Mutant, Now, PayloadHash, ShuffleId, StageId, TaskId,
@@ -73,6 +73,8 @@ pub(crate) struct TaskSet {
     pub(crate) pool: String,
     /// Which of its tasks failed where.
     pub(crate) failed_at: FailedAt,
+    /// Which of its tasks could not write where.
+    pub(crate) full_disks: FullDisks,
     /// When its job ends, since a task of it may run nowhere.
     pub(crate) stuck_until: Option<Now>,
     pub(crate) life: Life,
@@ -100,6 +102,7 @@ impl TaskSet {
             slots: spec.slots,
             pool: spec.pool,
             failed_at: FailedAt::default(),
+            full_disks: FullDisks::default(),
             stuck_until: None,
             life: Life::Live,
             pending: spec.partitions.into_iter().collect(),
@@ -110,6 +113,11 @@ impl TaskSet {
             strays: BTreeSet::new(),
             launches: BTreeMap::new(),
         }
+    }
+
+    /// The partitions that failed somewhere in a way that may keep them away from there.
+    pub(crate) fn picky(&self) -> BTreeSet<u32> {
+        self.failed_at.partitions().into_iter().chain(self.full_disks.partitions()).collect()
     }
 
     /// The partition to start next, of those that fit, when one may start. It stays pending until [`TaskSet::launched`].

@@ -137,7 +137,7 @@ fn a_failed_fetch_runs_only_the_missing_map_again() {
     c.take();
     c.fail_fetch(5, 2); // Tasks and partitions have the same numbers here.
     c.expect(&[
-        "Warn: stage 1: cannot fetch the output of map task 2 (partition 2 of shuffle 0) from h1:7: out of reach: refused",
+        "Warn: stage 1: cannot fetch the output of map task 2 (partition 2 of shuffle 0) from h1:7: it is not there: searched",
         "j1 s0.0: 0 run, 3 of 4 over",
         "j1 s1.0: 1 run, 0 of 2 over",
     ]);
@@ -160,6 +160,19 @@ fn a_failed_fetch_runs_only_the_missing_map_again() {
     c.take();
     c.release(1);
     c.driver.assert_empty();
+}
+
+/// Whoever cannot be reached has nothing that can be read, on whichever disk: one attempt finds that out, for all.
+#[test]
+fn a_server_out_of_reach_loses_all_that_it_has() {
+    let mut c = cluster_of(&[2, 2]);
+    c.submit(1, vec![stage(4, &[]), stage(2, &[0])]);
+    c.succeed_all(0..4);
+    c.take();
+    c.fail_fetch_for(FetchCause::Unreachable, 5, 2);
+    assert_eq!(c.take()[1..], ["j1 s0.0: 0 run, 2 of 4 over", "j1 s1.0: 1 run, 0 of 2 over"]);
+    c.pass(200);
+    c.expect(&["x1 launch #6 s0.1p0", "x2 launch #7 s0.1p2", "j1 s0.1: 2 run, 2 of 4"]);
 }
 
 /// What an older attempt still runs may give the missing output; the newer attempt's copy is then of no use.
@@ -201,14 +214,15 @@ fn a_stage_that_cannot_read_its_input_four_times_in_a_row_fails() {
         lines[over],
         "j1 failed: stage 1 (1 tasks of [0]) could not read its input in 4 attempts in a row, which is the limit \
          (spark.stage.maxConsecutiveAttempts); the last time: cannot fetch the output of map task 6 (partition 0 of \
-         shuffle 0) from h1:7: out of reach: refused"
+         shuffle 0) from h1:7: it is not there: searched"
     );
     assert_eq!(lines[over + 1..], ["x1 forget 2 payloads, [shuffle-0], []"]);
     c.driver.assert_empty();
 }
 
+/// On whichever of its disks each of the two was.
 #[test]
-fn a_second_failure_at_one_place_condemns_all_that_lies_there() {
+fn a_second_failure_at_one_server_condemns_all_that_it_has() {
     let mut c = cluster_of(&[4, 4]);
     c.submit(1, vec![stage(8, &[]), stage(1, &[0])]);
     c.succeed_all(0..8);
@@ -338,5 +352,31 @@ fn results_that_were_handed_out_cannot_be_taken_back() {
     let lines = c.take();
     let failed = "j1 failed: partition 1 of stage 0 (2 tasks of []) was lost, and made again it has other rows,";
     assert!(lines.iter().any(|line| line.starts_with(failed)), "{lines:?}");
+    c.driver.assert_empty();
+}
+
+/// Its disks are as full for the next attempt. Where there is no other machine, that one must do.
+#[test]
+fn a_task_that_could_not_write_goes_to_another_machine() {
+    let full = || TaskNews::Failed(TaskFailure::Disk { path: "/d".into(), message: "no space left".into() });
+    let launched =
+        |c: &mut super::Cluster| c.take().into_iter().filter(|line| line.contains("launch")).collect::<Vec<_>>();
+    let mut c = cluster_of(&[1]);
+    c.submit(1, vec![stage(1, &[])]);
+    c.news(0, full());
+    assert_eq!(launched(&mut c), ["x1 launch #0 s0.0p0", "x1 launch #1 s0.0p0 again 1"]);
+    c.join(2, 1);
+    c.submit(2, vec![stage(2, &[])]);
+    assert_eq!(launched(&mut c), ["x2 launch #2 s1.0p0"]);
+    c.news(1, full());
+    assert_eq!(launched(&mut c), ["x1 launch #3 s1.0p1"], "the free slot goes to somebody else");
+    c.succeed(3);
+    assert_eq!(launched(&mut c), [""; 0], "it waits");
+    c.succeed(2);
+    assert_eq!(launched(&mut c), ["x2 launch #4 s0.0p0 again 2"]);
+    c.succeed(4);
+    c.take();
+    c.release(1);
+    c.release(2);
     c.driver.assert_empty();
 }

@@ -1,12 +1,12 @@
 //! Executors and workers that go away, and some that come back.
 
-use super::{Cluster, registration, stage};
+use super::{Cluster, cluster_of, registration, stage};
 use crate::machine::{DriverOptions, Event};
 use hearth_core::{
     Determinism, ExecutorId, ExecutorState, LinkId, StageNode, TaskId,
     messages::{
         application::AppDown,
-        task::{TaskFailure, TaskNews, TaskStatus, TaskUp},
+        task::{EXIT_WITHOUT_DRIVER, ExecutorRegistration, TaskFailure, TaskNews, TaskStatus, TaskUp},
     },
 };
 
@@ -307,7 +307,7 @@ fn executors_that_others_end_are_losses_of_which_there_may_be_ten() {
         c.join(id, 1);
         c.start(u64::from(id) - 1);
         c.take();
-        let code = if id % 2 == 0 { 137 } else { 143 };
+        let code = [137, 143, EXIT_WITHOUT_DRIVER][id as usize % 3];
         c.master_says(over(id, ExecutorState::Failed, Some(code)));
         if id < 10 {
             c.expect(&[
@@ -320,7 +320,7 @@ fn executors_that_others_end_are_losses_of_which_there_may_be_ten() {
     assert_eq!(
         c.take().last().unwrap(),
         "j1 failed: task 0 of stage 0 (1 tasks of []) lost its executor 10 times, which is the limit; the last time \
-         executor 10 at h10, which died of signal 9 (exit code 137)"
+         executor 10 at h10, which died of signal 15 (exit code 143)"
     );
     c.driver.assert_empty();
 }
@@ -349,6 +349,16 @@ fn what_a_crashed_executor_said_last_is_told_once() {
         &failed(1),
         "j1 s0.0: 0 run, 0 of 2",
     ]);
+}
+
+/// An executor that hears nothing leaves.
+#[test]
+fn heartbeats_are_answered() {
+    let mut c = cluster_of(&[1, 1]);
+    c.say(1, TaskUp::Heartbeat);
+    c.say(2, TaskUp::Heartbeat);
+    c.say(1, TaskUp::Heartbeat);
+    assert_eq!(c.heartbeats, [1, 2, 1]);
 }
 
 #[test]
@@ -424,6 +434,10 @@ fn strangers_are_looked_at() {
         &format!("x1 refused: {versions}"),
         "x1 close",
     ]);
+    // Another driver was at this address before.
+    let said = ExecutorRegistration { application: "app-0".parse().unwrap(), ..registration(1, 1, &[]) };
+    c.say(1, TaskUp::Register(said));
+    assert!(c.take()[1].starts_with("x1 refused: "), "an executor of somebody else is taken");
     c.register(1, 1, 0, &[]);
     assert_eq!(c.take()[1], "x1 refused: malformed message: an executor needs at least one core");
     c.say(5, TaskUp::Heartbeat);

@@ -103,7 +103,7 @@ fn a_refusal_is_final() {
     c.pass(0);
     c.send(opened(0));
     c.take();
-    c.master_says(AppDown::Refused(Refusal::Standby));
+    c.master_says(AppDown::Refused { refusal: Refusal::Standby, term: 1 });
     let error =
         "the master at 127.0.0.1:7077 refused the application: this master is in standby; ask the one that leads";
     c.expect(&[&format!("Info: {error}"), "close master link 0"]);
@@ -296,12 +296,21 @@ fn a_master_that_forgot_the_application_says_to_run_it_again() {
     c.send(opened(1));
     c.take();
     let refusal = Refusal::UnknownApplication("app-1".parse().unwrap());
-    c.send(Event::MasterSaid { link: LinkId(1), message: AppDown::Refused(refusal) });
+    // One that was replaced knows nothing of it, of course.
+    c.send(Event::MasterSaid { link: LinkId(1), message: AppDown::Refused { refusal: refusal.clone(), term: 2 } });
+    c.expect(&[
+        "Warn: the master at 127.0.0.1:7077 has term 2, older than 3: it was replaced; not listening to it",
+        "close master link 1",
+    ]);
+    c.pass(8_000);
+    c.send(opened(2));
+    c.take();
+    c.send(Event::MasterSaid { link: LinkId(2), message: AppDown::Refused { refusal, term: 4 } });
     let error = "the master at 127.0.0.1:7077 knows nothing of app-1: it was restarted, or gave the application up while \
                  it heard nothing from it; run it again";
     c.expect(&[
         &format!("Info: {error}"),
-        "close master link 1",
+        "close master link 2",
         &format!("x1 stop: {error}"),
         "x1 close",
         "j1 s0.0: 0 run, 0 of 1 over",

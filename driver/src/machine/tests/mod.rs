@@ -39,6 +39,8 @@ pub(super) struct Cluster {
     pub(super) launches: BTreeMap<TaskId, (LinkId, TaskLaunch)>,
     /// What each stage's tasks did, as it was told last.
     pub(super) metrics: BTreeMap<StageId, StageMetrics>,
+    /// The links on which heartbeats were answered, which are told nowhere else.
+    pub(super) heartbeats: Vec<u64>,
     /// Executors by link.
     links: BTreeMap<LinkId, ExecutorId>,
     /// Whether blocks are served by their machine's block service.
@@ -75,6 +77,7 @@ impl Cluster {
             lines: Vec::new(),
             launches: BTreeMap::new(),
             metrics: BTreeMap::new(),
+            heartbeats: Vec::new(),
             links: BTreeMap::new(),
             block_service: true,
         }
@@ -174,7 +177,11 @@ impl Cluster {
             TaskTarget::Shuffle { partitions, .. } => TaskOutput::Map(MapStatus {
                 partition: launch.partition,
                 task: launch.task,
-                location: self.location(self.links[link].0),
+                // Executors have several disks.
+                location: BlockLocation {
+                    directory: format!("/disk-{}", task / 2 % 2),
+                    ..self.location(self.links[link].0)
+                },
                 sizes: vec![8; partitions as usize],
                 checksum: None,
             }),
@@ -190,8 +197,13 @@ impl Cluster {
         self.news(task, TaskNews::Failed(TaskFailure::Transient(text.into())));
     }
 
-    /// The task could not read what `map` wrote.
+    /// The task did not find what `map` wrote.
     pub(super) fn fail_fetch(&mut self, task: u64, map: u64) {
+        self.fail_fetch_for(FetchCause::NotFound, task, map);
+    }
+
+    /// The task could not read what `map` wrote.
+    pub(super) fn fail_fetch_for(&mut self, cause: FetchCause, task: u64, map: u64) {
         let (link, launch) = &self.launches[&TaskId(map)];
         let TaskTarget::Shuffle { shuffle, .. } = launch.target else { panic!("task {map} writes no blocks") };
         let failure = TaskFailure::FetchFailed {
@@ -199,8 +211,8 @@ impl Cluster {
             map_partition: launch.partition,
             map_task: launch.task,
             location: Box::new(self.location(self.links[link].0)),
-            cause: FetchCause::Unreachable,
-            message: "refused".into(),
+            cause,
+            message: "searched".into(),
         };
         self.news(task, TaskNews::Failed(failure));
     }
@@ -225,10 +237,14 @@ impl Cluster {
                     assert_eq!(twice, None, "an attempt was launched twice");
                 }
             }
+            if let Effect::ToExecutor { link, message: TaskDown::Heartbeat } = &effect {
+                self.heartbeats.push(link.0);
+                continue;
+            }
             if let Effect::Job { news: JobNews::Stage { stage, metrics, .. }, .. } = &effect {
                 self.metrics.insert(*stage, StageMetrics::clone(metrics));
             }
-            if !matches!(effect, Effect::Log { level: Level::Debug, .. }) {
+            if !matches!(effect, Effect::Log { level: Level::Debug, .. } | Effect::Named(_)) {
                 self.lines.push(line(&effect));
             }
         }
@@ -247,6 +263,7 @@ fn location(executor: u32, block_service: bool) -> BlockLocation {
 pub(super) fn registration(id: u32, cores: u32, running: &[u64]) -> ExecutorRegistration {
     ExecutorRegistration {
         version: VERSION.into(),
+        application: "app-1".parse().unwrap(),
         executor: ExecutorId(id),
         worker: format!("w{id}").parse().unwrap(),
         host: format!("h{id}"),
@@ -303,6 +320,7 @@ fn line(effect: &Effect) -> String {
         },
         Effect::Job { job, news } => format!("j{job} {}", job_news(news)),
         Effect::Log { level, text } => format!("{level:?}: {text}"),
+        Effect::Named(application) => format!("named {application}"),
         Effect::Stopped => "stopped".into(),
     }
 }
@@ -310,6 +328,7 @@ fn line(effect: &Effect) -> String {
 fn to_executor(message: &TaskDown) -> String {
     match message {
         TaskDown::Registered => "registered".into(),
+        TaskDown::Heartbeat => "heartbeat".into(),
         TaskDown::Refused(refusal) => format!("refused: {refusal}"),
         TaskDown::Launch(batch) => format!("launch {}", batch.iter().map(launch_text).collect::<Vec<_>>().join(", ")),
         TaskDown::Kill { task, reason } => format!("kill #{task}: {reason}"),

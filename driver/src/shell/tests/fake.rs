@@ -33,6 +33,7 @@ pub(crate) enum Said {
 pub(crate) fn registration(id: u32, cores: u32) -> TaskUp {
     TaskUp::Register(ExecutorRegistration {
         version: VERSION.into(),
+        application: "app-1".parse().unwrap(),
         executor: ExecutorId(id),
         worker: "w1".parse().unwrap(),
         host: "127.0.0.1".into(),

@@ -5,6 +5,15 @@ use hearth_core::{Machine, Refusal};
 
 const CLOSED: &str = "the link to the driver is closed; opening another";
 
+fn heartbeat() -> Effect {
+    Effect::ToDriver { link: LinkId(1), message: TaskUp::Heartbeat }
+}
+
+fn gone() -> Effect {
+    let reason = "the driver has said nothing for 20 s (hearth.executor.driverTimeout)".into();
+    Effect::Exit { code: EXIT_WITHOUT_DRIVER, reason }
+}
+
 fn closes(b: &mut Bench, link: u64) {
     b.event(Event::LinkClosed { link: LinkId(link) });
     b.expect([log(Level::Warn, CLOSED)]);
@@ -19,11 +28,13 @@ fn heartbeats_go_out_while_the_driver_is_there() {
     b.expect([]);
     b.says(TaskDown::Registered);
     b.expect([log(Level::Info, "registered with the driver")]);
-    for _ in 0..3 {
-        b.pass(9_999);
+    // A fifth of the time that it waits for the driver, which is less than the interval that was set.
+    for _ in 0..10 {
+        b.pass(3_999);
         b.expect([]);
         b.pass(1);
-        b.expect([Effect::ToDriver { link: LinkId(1), message: TaskUp::Heartbeat }]);
+        b.expect([heartbeat()]);
+        b.says(TaskDown::Heartbeat);
     }
     b.says(TaskDown::Registered);
     b.expect([]);
@@ -44,7 +55,7 @@ fn a_driver_that_cannot_be_reached_is_tried_ever_more_slowly_and_not_for_ever() 
         waited += pause;
     }
     b.pass(20_000 - waited);
-    b.expect([Effect::Exit { code: 1, reason: "the driver has been gone for 20 s".into() }]);
+    b.expect([gone()]);
     assert_eq!(b.machine.deadline(), None);
     b.event(Event::DialFailed { reason: "late".into() });
     b.event(Event::LinkOpened { link: LinkId(1) });
@@ -78,7 +89,7 @@ fn news_is_kept_while_there_is_no_link_and_told_after_the_registration() {
     b.says(TaskDown::Stop { reason: "on the old link".into() });
     b.event(Event::LinkClosed { link: LinkId(1) });
     b.expect([]);
-    b.pass(10_000);
+    b.pass(4_000);
     b.expect([Effect::ToDriver { link: LinkId(2), message: TaskUp::Heartbeat }]);
 }
 
@@ -96,7 +107,39 @@ fn a_link_that_is_lost_again_and_again_does_not_put_off_the_end() {
         closes(&mut b, link);
     }
     b.pass(900);
-    b.expect([Effect::Exit { code: 1, reason: "the driver has been gone for 20 s".into() }]);
+    b.expect([gone()]);
+}
+
+/// It may be gone, and its link stay open.
+#[test]
+fn a_driver_that_says_nothing_is_left_though_its_link_is_open() {
+    let mut b = Bench::registered();
+    b.pass(4_000);
+    b.expect([heartbeat()]);
+    b.says(TaskDown::Heartbeat);
+    for _ in 0..4 {
+        b.pass(4_000);
+        b.expect([heartbeat()]);
+    }
+    b.pass(3_999);
+    b.expect([]);
+    b.pass(1);
+    b.expect([gone()]);
+}
+
+/// What the driver said while it was stopped is still to be read.
+#[test]
+fn an_executor_that_was_stopped_itself_listens_once_more() {
+    let mut b = Bench::registered();
+    b.pass(60_000);
+    b.expect([heartbeat()]);
+    b.says(TaskDown::Heartbeat);
+    b.pass(4_000);
+    b.expect([heartbeat()]);
+    b.pass(60_000);
+    b.expect([heartbeat()]);
+    b.pass(4_000);
+    b.expect([gone()]);
 }
 
 #[test]
@@ -107,7 +150,7 @@ fn a_registration_starts_the_time_and_the_pauses_anew() {
         b.pass(100);
         b.expect([Effect::Dial]);
         b.register(link, &[]);
-        b.pass(9_000);
+        b.pass(3_000);
         b.expect([]);
     }
 }
@@ -119,10 +162,10 @@ fn a_driver_that_does_not_answer_the_registration_is_left() {
     b.expect([registration(1, &[])]);
     b.launch([task(1, &[])]);
     b.expect([log(Level::Warn, "the driver gave orders before it answered the registration; they are dropped")]);
-    b.pass(119_999);
+    b.pass(19_999);
     b.expect([]);
     b.pass(1);
-    b.expect([Effect::Exit { code: 1, reason: "the driver did not answer the registration in 120 s".into() }]);
+    b.expect([gone()]);
 }
 
 #[test]

@@ -109,6 +109,7 @@ fn payload() -> Payload {
 fn registration(link: u64, running: &[u64]) -> Effect {
     let said = ExecutorRegistration {
         version: VERSION.into(),
+        application: "app".parse().unwrap(),
         executor: ExecutorId(7),
         worker: "worker".parse().unwrap(),
         host: "localhost".into(),

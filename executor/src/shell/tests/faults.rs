@@ -242,5 +242,8 @@ async fn an_executor_without_a_driver_ends() {
     *stage.known.dialed.lock().unwrap() = None;
     drop((stage.link, stage.dials));
     let exit = timeout(PATIENCE, stage.executor.wait()).await.unwrap();
-    assert_eq!((exit.code, exit.reason.as_str()), (1, "the driver has been gone for 1 s"));
+    assert_eq!(
+        (exit.code, exit.reason.as_str()),
+        (75, "the driver has said nothing for 1 s (hearth.executor.driverTimeout)")
+    );
 }

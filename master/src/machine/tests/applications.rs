@@ -11,7 +11,7 @@ fn what_nobody_could_run_is_refused() {
     let mut refused = |spec: ApplicationSpec, refusal: Refusal| {
         let expected = [
             warn(&format!("application \"bad\" is refused: {refusal}")),
-            to_driver(1, AppDown::Refused(refusal)),
+            to_driver(1, AppDown::Refused { refusal, term: 1 }),
             close(1),
         ];
         assert_eq!(bench.driver_says(1, AppUp::Register(spec)), expected);
@@ -32,7 +32,10 @@ fn what_nobody_could_run_is_refused() {
         malformed("an application's user may have 1024 bytes, this one has 1025"),
     );
     let first = malformed("the first message on a driver's link must be a registration");
-    assert_eq!(bench.driver_says(2, AppUp::Heartbeat), [to_driver(2, AppDown::Refused(first)), close(2)]);
+    assert_eq!(
+        bench.driver_says(2, AppUp::Heartbeat),
+        [to_driver(2, AppDown::Refused { refusal: first, term: 1 }), close(2)]
+    );
     bench.master.assert_empty();
 }
 
@@ -130,7 +133,7 @@ fn a_driver_that_goes_away_for_good_loses_its_application() {
     );
     let gone = Refusal::UnknownApplication(app.clone());
     let again = AppUp::Reconnect { application: app.clone(), executors: vec![], spec: spec("first") };
-    assert_eq!(bench.driver_says(2, again), [to_driver(2, AppDown::Refused(gone)), close(2)]);
+    assert_eq!(bench.driver_says(2, again), [to_driver(2, AppDown::Refused { refusal: gone, term: 1 }), close(2)]);
     bench.worker_says(10, reports(&app, 0, ExecutorState::Killed, None));
     bench.master.assert_empty();
 }
@@ -250,14 +253,18 @@ fn an_end_that_is_none_is_refused_and_applications_are_bounded() {
     let (app, _) = bench.has_application(1, spec("first"));
     let running = AppUp::Unregister { state: ApplicationState::Running, message: String::new() };
     let refusal = Refusal::Malformed("an application cannot end as RUNNING".into());
-    assert_eq!(bench.driver_says(1, running), [to_driver(1, AppDown::Refused(refusal))]);
+    assert_eq!(bench.driver_says(1, running), [to_driver(1, AppDown::Refused { refusal, term: 1 })]);
     let twice = [warn(&format!("{app} registers a second time on its link; ignored"))];
     assert_eq!(bench.driver_says(1, AppUp::Register(spec("first"))), twice);
 
     let full = Refusal::Full { what: "the number of applications".into(), limit: 1 };
     assert_eq!(
         bench.driver_says(2, AppUp::Register(spec("second"))),
-        [warn(&format!("application \"second\" is refused: {full}")), to_driver(2, AppDown::Refused(full)), close(2)]
+        [
+            warn(&format!("application \"second\" is refused: {full}")),
+            to_driver(2, AppDown::Refused { refusal: full, term: 1 }),
+            close(2)
+        ]
     );
     let end = AppUp::Unregister { state: ApplicationState::Failed, message: "x".repeat(9_000) };
     bench.driver_says(1, end.clone());

@@ -10,7 +10,7 @@ fn versions_and_claims_that_make_no_sense_are_refused() {
     let refused = |link, refusal: Refusal| {
         [
             warn(&format!("worker-10 at localhost:7010 is refused: {refusal}")),
-            to_worker(link, WorkerDown::Refused(refusal)),
+            to_worker(link, WorkerDown::Refused { refusal, term: 1 }),
             close(link),
         ]
     };
@@ -29,7 +29,10 @@ fn versions_and_claims_that_make_no_sense_are_refused() {
     assert_eq!(bench.worker_says(3, WorkerUp::Register(overfull)), refused(3, Refusal::Malformed(claim.into())));
 
     let first = Refusal::Malformed("the first message on a worker's link must be its registration".into());
-    assert_eq!(bench.worker_says(4, WorkerUp::Heartbeat), [to_worker(4, WorkerDown::Refused(first)), close(4)]);
+    assert_eq!(
+        bench.worker_says(4, WorkerUp::Heartbeat),
+        [to_worker(4, WorkerDown::Refused { refusal: first, term: 1 }), close(4)]
+    );
     assert!(bench.status().workers.is_empty());
 }
 
@@ -41,7 +44,7 @@ fn only_one_living_worker_has_an_id_or_an_address() {
     let refused = |who: &str, link| {
         [
             warn(&format!("{who} at localhost:7010 is refused: {duplicate}")),
-            to_worker(link, WorkerDown::Refused(duplicate.clone())),
+            to_worker(link, WorkerDown::Refused { refusal: duplicate.clone(), term: 1 }),
             close(link),
         ]
     };
@@ -243,7 +246,7 @@ fn dead_workers_are_kept_up_to_a_bound_and_living_ones_taken_up_to_another() {
         bench.worker_says(12, WorkerUp::Register(registration(12, 1))),
         [
             warn(&format!("worker-12 at localhost:7012 is refused: {refusal}")),
-            to_worker(12, WorkerDown::Refused(refusal)),
+            to_worker(12, WorkerDown::Refused { refusal, term: 1 }),
             close(12),
         ]
     );

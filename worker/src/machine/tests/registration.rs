@@ -111,6 +111,14 @@ fn a_master_whose_term_is_over_is_left() {
     );
     assert_eq!(bench.pass_to_deadline(Duration::from_millis(200)), [Effect::Dial]);
     bench.open();
+    // What one that leads would end it with.
+    let refusal = Refusal::VersionMismatch { theirs: "1".into(), ours: "2".into() };
+    assert!(bench.said(WorkerDown::Refused { refusal, term: 4 })[1..].iter().any(|effect| matches!(
+        effect,
+        Effect::Log { text, .. } if text.contains("its term 4 is over") && text.contains("try 3 of")
+    )));
+    bench.pass_to_deadline(Duration::from_millis(500));
+    bench.open();
     assert_eq!(bench.said(taken(5)), [info("registered as worker-1 with a master of term 5")]);
     bench.nothing_left();
 }
@@ -150,7 +158,7 @@ fn another_version_is_hopeless() {
     let refusal = Refusal::VersionMismatch { theirs: "1".into(), ours: "2".into() };
     let text = format!("the master refuses this worker: {refusal}");
     assert_eq!(
-        bench.said(WorkerDown::Refused(refusal)),
+        bench.said(WorkerDown::Refused { refusal, term: 1 }),
         [error(&format!("{text}; giving up")), Effect::CloseLink { link: LinkId(1) }, kill(Child::BlockService, false),]
     );
     assert_eq!(bench.event(exited(Child::BlockService, 0, "")), [Effect::Exit { code: 1 }]);
@@ -164,7 +172,7 @@ fn a_duplicate_waits_for_the_master_to_notice_but_not_for_ever() {
     let began = bench.now;
     for n in 1..=8 {
         bench.open();
-        let fx = bench.said(WorkerDown::Refused(refusal()));
+        let fx = bench.said(WorkerDown::Refused { refusal: refusal(), term: 1 });
         let delay = bench.worker.deadline().expect("a next try").since(bench.now);
         assert_eq!(
             fx,
@@ -180,7 +188,7 @@ fn a_duplicate_waits_for_the_master_to_notice_but_not_for_ever() {
     }
     assert!(bench.now.since(began) > 16 * SECOND, "the master finds a dead link within 20 s: {:?}", bench.now);
     bench.open();
-    let fx = bench.said(WorkerDown::Refused(refusal()));
+    let fx = bench.said(WorkerDown::Refused { refusal: refusal(), term: 1 });
     let Effect::Log { level: Level::Error, text } = &fx[0] else { panic!("{fx:?}") };
     assert!(text.contains("already registered and alive; stop it first"), "{text}");
     assert_eq!(fx[1..], [Effect::CloseLink { link: bench.link }, kill(Child::BlockService, false)]);
@@ -190,7 +198,7 @@ fn a_duplicate_waits_for_the_master_to_notice_but_not_for_ever() {
 fn a_standby_is_asked_again() {
     let mut bench = Bench::dialing();
     bench.open();
-    let fx = bench.said(WorkerDown::Refused(Refusal::Standby));
+    let fx = bench.said(WorkerDown::Refused { refusal: Refusal::Standby, term: 1 });
     let delay = bench.worker.deadline().expect("a next try").since(bench.now);
     assert_eq!(fx.len(), 2);
     assert_eq!(fx[0], Effect::CloseLink { link: LinkId(1) });
