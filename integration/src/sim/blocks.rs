@@ -1,7 +1,7 @@
 //! Disks with outputs on them. Whoever reads finds there what is there at that time, and nothing else.
 
 use super::{graph::Origin, graph::Output, node::NodeId};
-use hearth_core::{ShuffleId, TaskId};
+use hearth_core::{ShuffleId, TaskId, messages::task::FetchCause};
 use std::{collections::BTreeMap, rc::Rc};
 
 /// The name of an output: whose driver's, and which.
@@ -21,6 +21,8 @@ pub(super) enum File {
 pub(super) enum Content {
     Blocks(Rc<Output>),
     Row(u64, Rc<Vec<Origin>>),
+    /// Not what was written.
+    Damaged,
 }
 
 /// The outputs in one place.
@@ -34,12 +36,31 @@ impl Disk {
         self.files.insert(key, content);
     }
 
-    pub(super) fn blocks(&self, key: &Key) -> Option<&Rc<Output>> {
-        if let Some(Content::Blocks(output)) = self.files.get(key) { Some(output) } else { None }
+    pub(super) fn blocks(&self, key: &Key) -> Result<&Rc<Output>, FetchCause> {
+        match self.files.get(key) {
+            Some(Content::Blocks(output)) => Ok(output),
+            Some(Content::Damaged) => Err(FetchCause::CorruptOnDisk),
+            Some(Content::Row(..)) | None => Err(FetchCause::NotFound),
+        }
     }
 
-    pub(super) fn row(&self, key: &Key) -> Option<(u64, Vec<Origin>)> {
-        if let Some(Content::Row(row, origins)) = self.files.get(key) { Some((*row, origins.to_vec())) } else { None }
+    pub(super) fn row(&self, key: &Key) -> Result<(u64, Vec<Origin>), FetchCause> {
+        match self.files.get(key) {
+            Some(Content::Row(row, origins)) => Ok((*row, origins.to_vec())),
+            Some(Content::Damaged) => Err(FetchCause::CorruptOnDisk),
+            Some(Content::Blocks(_)) | None => Err(FetchCause::NotFound),
+        }
+    }
+
+    /// Something becomes of one file that nobody wanted.
+    pub(super) fn damage(&mut self, which: usize) {
+        if let Some(content) = self.files.values_mut().nth(which) {
+            *content = Content::Damaged;
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
     }
 
     /// Removes outputs of an application's driver.

@@ -291,7 +291,7 @@ impl Cluster {
             asked: 0,
             wall_offset: 0,
             settled_at: None,
-            faults: Faults::plan(&mut chance, options.faults),
+            faults: Faults::plan(&mut chance, options.faults, options.only),
             trace: Trace::new(options.logged),
             outcome: Outcome::default(),
             chance,

@@ -26,7 +26,7 @@ fn exclusion() -> driver::Exclusion {
 }
 
 impl Cluster {
-    fn driver_host(&self, place: usize) -> usize {
+    pub(super) fn driver_host(&self, place: usize) -> usize {
         MASTER_HOST + 1 + self.seats.len() + place
     }
 
@@ -45,6 +45,7 @@ impl Cluster {
         let process = DriverProcess {
             machine: driver::Driver::new(options),
             place,
+            since: self.now,
             jobs: BTreeMap::new(),
             submitted: 0,
             stopped: false,
@@ -84,6 +85,7 @@ impl Cluster {
                     self.outcome.copies += u64::from(text.contains("gets a copy"));
                     self.trace.say(self.now, || format!("{id:?} driver: {text}"));
                 }
+                driver::Effect::Named(_) => {}
                 driver::Effect::Stopped => {
                     self.close_all(id);
                     if let Process::Driver(driver) = &mut self.nodes[id.0].process {
@@ -106,7 +108,9 @@ impl Cluster {
     }
 
     fn note_launches(&mut self, id: NodeId, link: LinkId, launches: &[TaskLaunch]) {
-        let executor = self.nodes[self.network.end(link, 0).0].executor().map(|executor| executor.id);
+        let executor = self.nodes[self.network.end(link, 0).0].executor();
+        assert!(executor.is_none_or(|executor| executor.driver == id), "{id:?} launches on somebody else's executor");
+        let executor = executor.map(|executor| executor.id);
         if let Process::Driver(driver) = &mut self.nodes[id.0].process {
             let given_up = executor.is_some_and(|executor| driver.given_up.contains(&executor));
             assert!(!given_up, "tasks are launched on {executor:?}, which was given up");

@@ -4,6 +4,7 @@ use super::{
     blocks::{Content, Disk, File, Key},
     checks,
     cluster::{Asking, Cluster, Message, Occurrence, Question},
+    faults::Note,
     graph::{self, Poison, Stage},
     keep::DIE,
     network::LinkKind,
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 impl Cluster {
     pub(super) fn start_executor(&mut self, of: NodeId, launch: ExecutorLaunch) {
         let Some(place) = self.nodes[of.0].worker().map(|worker| worker.place) else { return };
-        let driver = NodeId(launch.driver_url.trim_start_matches("sim://").parse().expect("our own URL"));
+        let driver = Self::driver_at(&launch.driver_url);
         self.owners.insert(launch.application.clone(), driver);
         let mut believed = launch.resources;
         if self.options.sabotage == Some(Sabotage::SlotsCountedTwice) {
@@ -36,6 +37,7 @@ impl Cluster {
         let port = if itself { u16::try_from(20_000 + id.0).expect("few") } else { self.seats[place].port };
         let worker_id = self.seats[place].id.clone();
         let options = executor::ExecutorOptions {
+            application: launch.application.clone(),
             executor: launch.executor,
             worker: worker_id.clone(),
             host: format!("host-{place}"),
@@ -57,10 +59,12 @@ impl Cluster {
             id: launch.executor,
             resources: launch.resources,
             tasks: BTreeMap::new(),
+            ended: Vec::new(),
             own: itself.then(Disk::default),
         };
         self.nodes.push(Node::new(Self::worker_host(place), Process::Executor(Box::new(process))));
         self.outcome.executors += 1;
+        self.faults.uses(driver, Self::worker_host(place));
         checks::cores(self, place);
         let child = Child::Executor(launch.application, launch.executor);
         self.worker_event(of, worker::Event::ChildStarted { child, pid: 2, port: 0 });
@@ -73,9 +77,24 @@ impl Cluster {
         self.nodes[driver.0].host - Self::worker_host(self.seats.len())
     }
 
+    /// The driver that has this URL.
+    pub(super) fn driver_at(url: &str) -> NodeId {
+        NodeId(url.trim_start_matches("sim://").parse().expect("our own URL"))
+    }
+
+    /// Whoever listens where a driver did: some have a port of their own, which the next one of their users takes over.
+    fn at_the_address_of(&self, driver: NodeId) -> NodeId {
+        let place = self.place_of(driver);
+        let next = self.users[place].node.filter(|_| place.is_multiple_of(2) && self.nodes[driver.0].is_gone());
+        next.unwrap_or(driver)
+    }
+
     /// The process of an executor is over; its worker finds out.
     pub(super) fn executor_exits(&mut self, id: NodeId, exit_code: i32) {
         let Some(executor) = self.nodes[id.0].executor() else { return };
+        if exit_code != 0 {
+            self.faults.note(self.now, Note::BadEnd, executor.driver);
+        }
         let child = Child::Executor(executor.application.clone(), executor.id);
         let worker = self.seats[executor.worker].node;
         self.vanish(id);
@@ -90,7 +109,7 @@ impl Cluster {
             let Some(process) = self.nodes[id.0].executor() else { return };
             let (driver, place) = (process.driver, process.worker);
             match effect {
-                executor::Effect::Dial => self.dial(LinkKind::Task, id, Some(driver)),
+                executor::Effect::Dial => self.dial(LinkKind::Task, id, Some(self.at_the_address_of(driver))),
                 executor::Effect::ToDriver { link, mut message } => {
                     if let (TaskUp::Statuses(statuses), Some(Sabotage::StatusesLost)) =
                         (&mut message, self.options.sabotage)
@@ -185,6 +204,7 @@ impl Cluster {
         let slow = self.nodes[id.0].executor().map_or(1, |process| self.seats[process.worker].slow);
         let longest = if self.chance.once_in(30) { 3000 } else { 300 };
         let duration = self.chance.millis(10, longest) * slow;
+        self.outcome.slowed += u64::from(slow > 1);
         let (task, reads) = (launch.task, !inputs.is_empty());
         let (of_stage, partition) = (launch.stage, launch.partition);
         let Some(driver) = self.nodes[id.0].executor().map(|process| process.driver) else { return };
@@ -194,12 +214,13 @@ impl Cluster {
         let unlucky = self.options.fail_once_in > 0 && self.chance.once_in(self.options.fail_once_in);
         let fails = unlucky && !self.faults.are_over(self.now);
         if let Process::Executor(process) = &mut self.nodes[id.0].process {
-            let running = Task { launch, stage, inputs, read: None, tries: 0, deaf };
+            let running = Task { launch, stage, inputs, read: None, tries: 0, deaf, stuck: false };
             assert!(process.tasks.insert(task, running).is_none(), "{task:?} was started twice");
             checks::slots(process);
         }
         if poison == Some(Poison::Crash) {
             self.outcome.crashes += 1;
+            self.faults.note(self.now, Note::Crash, driver);
             return self.later(duration, Occurrence::Crashes { node: id });
         }
         if fails || poison.is_some() {
@@ -267,16 +288,16 @@ impl Cluster {
                 }
                 let key: Key = (driver, File::Map(statuses.shuffle, status.partition, status.task));
                 let found = self.read_from(host, driver, &status.location, |disk| disk.blocks(&key).cloned());
-                let output = found.map_err(|may_help| {
+                let output = found.map_err(|cause| {
                     let failure = TaskFailure::FetchFailed {
                         shuffle: statuses.shuffle,
                         map_partition: status.partition,
                         map_task: status.task,
                         location: Box::new(status.location.clone()),
-                        cause: if may_help { FetchCause::Unreachable } else { FetchCause::NotFound },
+                        cause,
                         message: "it looked twice".into(),
                     };
-                    Box::new((failure, may_help))
+                    Box::new((failure, cause == FetchCause::Unreachable))
                 })?;
                 output.blocks[blocks].iter().flatten().for_each(|value| read.block(*value));
                 read.origins.extend(output.origins.iter());
@@ -286,39 +307,45 @@ impl Cluster {
         Ok(read)
     }
 
-    /// What lies at a location, read from a machine; the error is whether trying again may help.
+    /// What lies at a location, read from a machine. To try again helps only where nobody could be reached.
     pub(super) fn read_from<T>(
         &self,
         host: usize,
         driver: NodeId,
         location: &BlockLocation,
-        read: impl FnOnce(&Disk) -> Option<T>,
-    ) -> Result<T, bool> {
+        read: impl FnOnce(&Disk) -> Result<T, FetchCause>,
+    ) -> Result<T, FetchCause> {
         let place = self.seats.iter().position(|seat| seat.id == location.worker).expect("a worker has a seat");
         let there = Self::worker_host(place);
         if host != there && !self.network.reaches_both_ways(host, there) {
-            return Err(true);
+            return Err(FetchCause::Unreachable);
         }
         let seat = &self.seats[place];
         match location.executor {
             Some(executor) => {
                 let is_it = |node: &&Node| node.executor().is_some_and(|e| e.driver == driver && e.id == executor);
-                let server = self.nodes.iter().find(is_it).filter(|node| !node.is_paused(self.now)).ok_or(true)?;
-                server.executor().and_then(|process| process.own.as_ref()).and_then(read).ok_or(false)
+                let server = self.nodes.iter().find(is_it).filter(|node| !node.is_paused(self.now));
+                let server = server.and_then(Node::executor).ok_or(FetchCause::Unreachable)?;
+                server.own.as_ref().ok_or(FetchCause::NotFound).and_then(read)
             }
-            None if host == there || seat.serves_at == Some(location.address.port) => read(&seat.disk).ok_or(false),
-            None => Err(true),
+            None if host == there || seat.serves_at == Some(location.address.port) => read(&seat.disk),
+            None => Err(FetchCause::Unreachable),
         }
     }
 
     pub(super) fn task_ends(&mut self, id: NodeId, task: TaskId, result: Option<TaskFailure>) {
         let Process::Executor(process) = &mut self.nodes[id.0].process else { return };
         let (driver, place) = (process.driver, process.worker);
-        // A task that was cancelled has ended already; a deaf one does not hear of it.
+        // A task that was cancelled has ended already; a deaf one does not hear of it, and goes on for ever.
         let Some(running) = process.tasks.get_mut(&task) else { return };
-        if running.deaf && matches!(result, Some(TaskFailure::Killed(_))) {
+        if running.deaf && matches!(result, Some(TaskFailure::Killed(_))) && !running.stuck {
+            running.stuck = true;
+            self.outcome.stuck += 1;
+        }
+        if running.stuck {
             return;
         }
+        let (of_stage, partition) = (running.launch.stage, running.launch.partition);
         let result = match result {
             Some(failure) => Err(failure),
             None => {
@@ -326,8 +353,10 @@ impl Cluster {
                 Ok((self.write(id, driver, place, &running), TaskMetrics::default()))
             }
         };
+        let now = self.now;
         if let Process::Executor(process) = &mut self.nodes[id.0].process {
             process.tasks.remove(&task);
+            process.ended.push((now, of_stage, partition));
         }
         self.executor_event(id, executor::Event::TaskEnded { task, result });
     }
@@ -337,7 +366,7 @@ impl Cluster {
         let Task { launch, stage, .. } = task;
         let read = task.read.as_ref().expect("it read before it ended");
         let store_once_in = self.options.applications[self.place_of(driver)].store_once_in;
-        let location = self.location_of(id, place);
+        let location = self.location_of(id, place, launch.task);
         let written = launch.task;
         match launch.target {
             TaskTarget::Shuffle { shuffle, partitions } => {
@@ -361,14 +390,16 @@ impl Cluster {
         }
     }
 
-    fn location_of(&self, id: NodeId, place: usize) -> BlockLocation {
+    /// Where an executor puts what a task wrote: on one of its disks.
+    fn location_of(&self, id: NodeId, place: usize, written: TaskId) -> BlockLocation {
         let executor = self.nodes[id.0].executor().filter(|process| process.own.is_some()).map(|process| process.id);
         let port = match executor {
             Some(_) => u16::try_from(20_000 + id.0).expect("few"),
             None => self.seats[place].port,
         };
         let address = Address { host: format!("host-{place}"), port };
-        BlockLocation { worker: self.seats[place].id.clone(), executor, address, directory: "/sim".into() }
+        let directory = format!("/disk-{}", written.0 % 3);
+        BlockLocation { worker: self.seats[place].id.clone(), executor, address, directory }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     cluster::{Asking, Cluster, Message, Occurrence},
+    faults::Note,
     network::LinkKind,
     node::{NodeId, Process},
 };
@@ -243,6 +244,7 @@ impl Cluster {
     pub(super) fn ask_again(&mut self, asking: Asking, pause: Duration) {
         if self.now.after(pause) > asking.until {
             self.outcome.answers_lost += 1;
+            self.faults.note(self.now, Note::NoAnswer, asking.of);
             self.answer_with_nothing(asking);
         } else {
             self.later(pause, Occurrence::Asks(Asking { tries: asking.tries + 1, ..asking }));

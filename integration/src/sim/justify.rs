@@ -1,13 +1,16 @@
 //! Which faults justify which failure of a job. A run whose faults do not must succeed.
+//!
+//! Only those count that a job can have met: that were not over long before it began, and that struck a machine which has to do
+//! with its application. In a run that is strict none does.
 
 use super::{
-    cluster::Cluster,
-    faults::{Kind, Kind::*},
-    node::NodeId,
+    cluster::{Cluster, MASTER_HOST},
+    faults::{Fired, Kind, Kind::*, Note},
+    node::{Job, NodeId},
 };
-use hearth_core::{Determinism, JobId};
+use hearth_core::{Determinism, JobId, Now};
 use hearth_driver::machine::JobFailure;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Failures of one task, or of one stage in a row, that end a job; executors that may fail in a row.
 const ATTEMPTS: u64 = 4;
@@ -21,35 +24,83 @@ const NOTICED: Duration = Duration::from_secs(5);
 /// Of the time in which an application must be registered, the part that tries under way may waste.
 const REGISTERED: Duration = Duration::from_secs(2);
 
+/// How long after the end of a fault its consequences may begin: a peer that is silent is given up after two minutes.
+const AFTERMATH: Duration = Duration::from_secs(120);
+
+/// What one job, or its application, may have met.
+struct Met<'a> {
+    cluster: &'a Cluster,
+    driver: NodeId,
+    /// The machines that its application has to do with.
+    hosts: BTreeSet<usize>,
+    since: Now,
+}
+
+impl<'a> Met<'a> {
+    fn of(cluster: &'a Cluster, driver: NodeId, since: Now) -> Self {
+        let own = cluster.nodes[driver.0].host;
+        let hosts = cluster.faults.used(driver).chain([MASTER_HOST, own]).collect();
+        Self { cluster, driver, hosts, since }
+    }
+
+    /// How many faults of some kinds it may have met that lasted for so long.
+    fn fired(&self, kinds: &[Kind], at_least: Duration) -> u64 {
+        let met = |fault: &&Fired| {
+            kinds.contains(&fault.kind)
+                && fault.lasts >= at_least
+                && fault.over.after(AFTERMATH) >= self.since
+                && fault.touches.concern(&self.hosts)
+        };
+        self.cluster.faults.fired().iter().filter(met).count() as u64
+    }
+
+    fn noted(&self, note: Note) -> u64 {
+        self.cluster.faults.noted(note, self.driver, self.since)
+    }
+
+    /// Faults after which two processes lose one another.
+    fn apart(&self) -> u64 {
+        self.fired(&[Partition, OneWay, Pause, Swizzle], NOTICED) + self.fired(&[HalfOpen], Duration::ZERO)
+    }
+
+    fn executors_lost(&self) -> u64 {
+        let kinds = [KillExecutor, KillWorker, StopWorker, KillMaster, KillBlockService, SpawnFails, Deaf];
+        self.fired(&kinds, Duration::ZERO) + self.apart() + self.noted(Note::Crash)
+    }
+}
+
 /// Whether the faults so far justify this failure; else what is missing.
 pub(super) fn justify(
     cluster: &Cluster,
     driver: NodeId,
-    (job, wanted): (JobId, usize),
+    (id, job): (JobId, &Job),
     failure: &JobFailure,
 ) -> Result<(), String> {
-    let place = cluster.place_of(driver);
-    let application = &cluster.options.applications[place];
+    let application = &cluster.options.applications[cluster.place_of(driver)];
     let faults = &cluster.faults;
-    let fired = |kinds: &[Kind]| faults.fired(kinds, Duration::ZERO);
-    let apart = apart(cluster);
-    let executors_lost = fired(&[KillExecutor, KillWorker, StopWorker, KillMaster, KillBlockService, SpawnFails, Deaf])
-        + apart
-        + cluster.outcome.crashes;
+    let wanted = &application.jobs[job.place].graph;
+    let vague = wanted.stages.iter().any(|stage| stage.determinism == Determinism::Indeterminate);
+    if cluster.options.only.is_some() {
+        let fated = matches!(failure, JobFailure::Indeterminate { .. }) && vague;
+        return if fated { Ok(()) } else { Err("in a strict run nothing does".into()) };
+    }
+    let began = cluster.nodes[driver.0].driver().map_or(Now::default(), |process| process.since);
+    let (of_job, of_driver) = (Met::of(cluster, driver, job.since), Met::of(cluster, driver, began));
     // While two machines cannot talk, or a process that serves blocks is stopped, each attempt may fail anew.
     let patience = cluster.options.retry_wait * cluster.options.fetch_retries;
-    let stopped = if application.serves_itself { faults.fired(&[Pause], patience) } else { 0 };
+    let stopped = if application.serves_itself { of_job.fired(&[Pause], patience) } else { 0 };
     let disowned = u64::from(cluster.disowned.contains(&driver));
-    let unreachable = faults.fired(&[Partition, OneWay], patience) + stopped + disowned;
-    let outputs_lost = fired(&[LoseDisk, KillWorker, StopWorker])
-        + apart
-        + if application.serves_itself { executors_lost } else { fired(&[KillBlockService]) };
-    let wanted = &application.jobs[wanted].graph;
+    let unreachable = of_job.fired(&[Partition, OneWay], patience) + stopped + disowned;
+    let outputs_lost = of_job.fired(&[LoseDisk, DamageOutput, KillWorker, StopWorker], Duration::ZERO)
+        + of_job.apart()
+        + match application.serves_itself {
+            true => of_job.executors_lost(),
+            false => of_job.fired(&[KillBlockService], Duration::ZERO),
+        };
     match failure {
-        JobFailure::Cancelled(_) if faults.was_cancelled(driver, job) => Ok(()),
+        JobFailure::Cancelled(_) if faults.was_cancelled(driver, id) => Ok(()),
         JobFailure::Indeterminate { .. } => {
-            let vague = wanted.stages.iter().filter(|stage| stage.determinism == Determinism::Indeterminate);
-            need(vague.count() as u64, 1, "indeterminate stages")?;
+            need(u64::from(vague), 1, "indeterminate stages")?;
             need(outputs_lost + unreachable, 1, "losses of outputs")
         }
         JobFailure::StageFailed { .. } | JobFailure::ResultLost { .. } if unreachable > 0 => Ok(()),
@@ -58,38 +109,38 @@ pub(super) fn justify(
         }
         JobFailure::TaskFailed { stage, partition, .. } => {
             // Every task fails that waits for an answer.
-            let unanswered = ATTEMPTS * cluster.outcome.answers_lost;
+            let unanswered = ATTEMPTS * of_job.noted(Note::NoAnswer);
             need(faults.counted(driver, *stage, *partition) + unanswered, ATTEMPTS, "failures of it")
         }
         // Tasks that failed anywhere may be left with nowhere to run.
         JobFailure::Unschedulable { .. } if application.excludes => {
-            let crashes = fired(&[KillExecutor, SpawnFails]) + cluster.outcome.crashes;
-            need(cluster.outcome.failed + cluster.outcome.answers_lost + crashes, 1, "failures of tasks")
+            let failed = faults.counted_of(driver) + of_driver.noted(Note::NoAnswer) + of_driver.noted(Note::BadEnd);
+            need(failed, 1, "failures of tasks")
         }
-        JobFailure::TaskLost { .. } => need(executors_lost, EXECUTORS, "losses of executors"),
-        JobFailure::NoExecutors { .. } => need(executors_lost, 1, "losses of executors"),
+        JobFailure::TaskLost { .. } => need(of_job.executors_lost(), EXECUTORS, "losses of executors"),
+        JobFailure::NoExecutors { .. } => {
+            // Wherever there could have been some.
+            let hosts = (0..=cluster.nodes.iter().map(|node| node.host).max().unwrap_or(0)).collect();
+            need(Met { hosts, ..of_driver }.executors_lost(), 1, "losses of executors")
+        }
         JobFailure::MasterUnreachable { .. } => {
-            let apart = faults.fired(&[Partition, OneWay, Pause, Swizzle], REGISTERED) + fired(&[HalfOpen]);
-            need(fired(&[KillMaster]) + apart, 1, "times that the master was away")
+            let apart = of_driver.fired(&[Partition, OneWay, Pause, Swizzle], REGISTERED);
+            let away = of_driver.fired(&[KillMaster, HalfOpen], Duration::ZERO);
+            need(apart + away, 1, "times that the master was away")
         }
-        JobFailure::Forgotten { .. } => need(fired(&[KillMaster]) + apart, 1, "times that the master was away"),
-        JobFailure::Ended { .. } => {
-            need(fired(&[SpawnFails, KillExecutor]) + cluster.outcome.crashes, EXECUTORS, "failures of executors")
+        JobFailure::Forgotten { .. } => {
+            let away = of_driver.fired(&[KillMaster], Duration::ZERO) + of_driver.apart();
+            need(away, 1, "times that the master was away")
         }
+        JobFailure::Ended { .. } => need(of_driver.noted(Note::BadEnd), EXECUTORS, "executors that ended in failure"),
         _ => Err("no fault does".into()),
     }
 }
 
-/// Faults so far after which two processes lose one another.
-fn apart(cluster: &Cluster) -> u64 {
-    let faults = &cluster.faults;
-    faults.fired(&[Partition, OneWay, Pause, Swizzle], NOTICED) + faults.fired(&[HalfOpen], Duration::ZERO)
-}
-
 /// Whether an application may have been given up whose driver runs.
-pub(super) fn may_be_disowned(cluster: &Cluster) -> bool {
-    let failed = cluster.faults.fired(&[SpawnFails, KillExecutor], Duration::ZERO) + cluster.outcome.crashes;
-    apart(cluster) + cluster.faults.fired(&[KillMaster], Duration::ZERO) > 0 || failed >= EXECUTORS / 4
+pub(super) fn may_be_disowned(cluster: &Cluster, driver: NodeId) -> bool {
+    let met = Met::of(cluster, driver, Now::default());
+    met.apart() + met.fired(&[KillMaster], Duration::ZERO) > 0 || met.noted(Note::BadEnd) >= EXECUTORS
 }
 
 fn need(count: u64, least: u64, what: &str) -> Result<(), String> {

@@ -2,6 +2,7 @@
 
 use super::{
     cluster::{Cluster, MASTER_HOST, Message, Occurrence},
+    faults::Note,
     justify,
     network::LinkKind,
     node::{NodeId, Process, WorkerProcess},
@@ -73,6 +74,11 @@ impl Cluster {
                     let delay = self.chance.millis(START.0, START.1);
                     let child = Child::Executor(launch.application.clone(), launch.executor);
                     let fails = self.spawn_fails();
+                    if fails {
+                        self.outcome.spawns_failed += 1;
+                        let driver = Self::driver_at(&launch.driver_url);
+                        self.faults.note(self.now, Note::BadEnd, driver);
+                    }
                     self.later(
                         delay,
                         match fails {
@@ -146,7 +152,10 @@ impl Cluster {
         self.seats[place].disk.remove_all(owner);
         if self.nodes[owner.0].driver().is_some() {
             // A master that was started again knows of no application; one that misses a driver for long gives it up.
-            assert!(justify::may_be_disowned(self), "worker {place} removes the outputs of {application}, which runs");
+            assert!(
+                justify::may_be_disowned(self, owner),
+                "worker {place} removes the outputs of {application}, which runs"
+            );
             self.disowned.insert(owner);
         }
     }

@@ -1,7 +1,7 @@
 //! Who takes part: processes, each of which lives once.
 
 use super::{blocks::Disk, graph::Read, graph::Stage};
-use hearth_core::{ApplicationId, ExecutorId, JobId, Now, Resources, TaskId, messages::task::*};
+use hearth_core::{ApplicationId, ExecutorId, JobId, Now, Resources, StageId, TaskId, messages::task::*};
 use hearth_driver::machine as driver;
 use hearth_executor::machine as executor;
 use hearth_master::machine as master;
@@ -53,6 +53,8 @@ pub(super) struct DriverProcess {
     pub(super) machine: driver::Driver,
     /// Whose driver it is.
     pub(super) place: usize,
+    /// When it began.
+    pub(super) since: Now,
     /// The jobs that run.
     pub(super) jobs: BTreeMap<JobId, Job>,
     /// Jobs submitted so far.
@@ -81,13 +83,15 @@ pub(super) struct Job {
     pub(super) reading: bool,
     /// Tries to read the stored one that it is at.
     pub(super) tries: u32,
+    /// When it was submitted.
+    pub(super) since: Now,
     /// How it ended, once it has.
     pub(super) ended: Option<Result<(), driver::JobFailure>>,
 }
 
 impl Job {
-    pub(super) fn new(place: usize) -> Self {
-        Self { place, ..Self::default() }
+    pub(super) fn new(place: usize, since: Now) -> Self {
+        Self { place, since, ..Self::default() }
     }
 }
 
@@ -102,6 +106,8 @@ pub(super) struct ExecutorProcess {
     pub(super) id: ExecutorId,
     pub(super) resources: Resources,
     pub(super) tasks: BTreeMap<TaskId, Task>,
+    /// Tasks that have ended, and when: their driver may not have heard of it.
+    pub(super) ended: Vec<(Now, StageId, u32)>,
     /// Where it writes to when it serves its outputs itself.
     pub(super) own: Option<Disk>,
 }
@@ -117,6 +123,8 @@ pub(super) struct Task {
     pub(super) tries: u32,
     /// It does not hear that it is to end.
     pub(super) deaf: bool,
+    /// It was told, and did not hear it.
+    pub(super) stuck: bool,
 }
 
 macro_rules! access {

@@ -1,6 +1,6 @@
 //! What a simulated cluster is made of, all of it from one seed.
 
-use super::{chance::Chance, graph::Wanted};
+use super::{chance::Chance, faults::Kind, graph::Wanted};
 use hearth_core::{Resources, conf::SchedulingMode, messages::application::ApplicationSpec};
 
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub struct Options {
     pub retry_wait: Duration,
     /// How many faults there are.
     pub faults: u32,
+    /// All of them are of this kind, and no job may fail because of them.
+    pub only: Option<Kind>,
     /// What is broken on purpose.
     pub sabotage: Option<Sabotage>,
     /// Whether the machines check themselves; the checks from outside are always made.
@@ -137,12 +139,25 @@ impl Options {
             fetch_retries: 3,
             retry_wait: [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)][chance.index(2)],
             faults: chance.number(4, 9),
+            only: None,
             sabotage: None,
             checked: true,
             logged: false,
         };
         options.fill_up(chance, smallest);
         options
+    }
+
+    /// The cluster of this seed, in which one fault happens and nothing else goes wrong: no job may fail.
+    pub fn strict(seed: u64, only: Kind) -> Self {
+        let mut options = Self { faults: 1, only: Some(only), fail_once_in: 0, ..Self::of_seed(seed) };
+        options.applications.iter_mut().for_each(|application| application.jobs.retain(|job| job.poison.is_none()));
+        options
+    }
+
+    /// Tasks of all jobs that need not fail: each runs once when nothing goes wrong.
+    pub fn tasks(&self) -> u64 {
+        self.applications.iter().map(|application| u64::from(application.tasks())).sum()
     }
 
     /// More jobs, until there are enough tasks and stages.

@@ -28,6 +28,12 @@ pub struct Outcome {
     pub poisoned: u64,
     /// Executors that a task crashed.
     pub crashes: u64,
+    /// Tasks that went on for ever when they were told to end.
+    pub stuck: u64,
+    /// Executors that could not be started.
+    pub spawns_failed: u64,
+    /// Task attempts that took longer than they should.
+    pub slowed: u64,
     /// Messages that a break of their link swallowed.
     pub messages_lost: u64,
     /// Questions that got no answer in time.
@@ -62,6 +68,9 @@ impl Outcome {
             (&mut self.failures, more.failures),
             (&mut self.poisoned, more.poisoned),
             (&mut self.crashes, more.crashes),
+            (&mut self.stuck, more.stuck),
+            (&mut self.spawns_failed, more.spawns_failed),
+            (&mut self.slowed, more.slowed),
             (&mut self.messages_lost, more.messages_lost),
             (&mut self.answers_lost, more.answers_lost),
         ];

@@ -7,7 +7,10 @@ use super::{
     graph, justify,
     node::{Job, NodeId, Row},
 };
-use hearth_core::{ApplicationState, JobId, messages::task::ResultBlock};
+use hearth_core::{
+    ApplicationState, JobId,
+    messages::task::{FetchCause, ResultBlock},
+};
 use hearth_driver::machine::{self as driver, JobFailure, JobNews};
 use std::time::Duration;
 
@@ -30,7 +33,7 @@ impl Cluster {
             {
                 driver.submitted += 1;
                 let job = JobId(driver.submitted);
-                driver.jobs.insert(job, Job::new(next));
+                driver.jobs.insert(job, Job::new(next, self.now));
                 let (graph, pool) = (wanted.jobs[next].graph.clone(), format!("pool {}", next % 2));
                 self.driver_event(id, driver::Event::JobSubmitted { job, graph, pool });
                 continue;
@@ -83,7 +86,7 @@ impl Cluster {
             wanted.reading = true;
             return match self.read_result(id, &block) {
                 Ok(row) => self.take_row(id, job, partition, row, delay),
-                Err(may_help) => self.read_later(id, job, partition, block, may_help),
+                Err(cause) => self.read_later(id, job, partition, block, cause == FetchCause::Unreachable),
             };
         }
         if wanted.ended.is_some() {
@@ -100,8 +103,8 @@ impl Cluster {
         self.later(delay, Occurrence::ReaderTakes { node: id, job });
     }
 
-    /// The rows of a result; the error is whether trying again may help.
-    fn read_result(&self, id: NodeId, block: &ResultBlock) -> Result<Row, bool> {
+    /// The rows of a result.
+    fn read_result(&self, id: NodeId, block: &ResultBlock) -> Result<Row, FetchCause> {
         match block {
             ResultBlock::Inline(bytes) => Ok(graph::decode(bytes)),
             ResultBlock::Stored { task, location, .. } => {
@@ -124,7 +127,7 @@ impl Cluster {
         let ResultBlock::Stored { location: there, .. } = &block else { unreachable!("what is inline can be read") };
         // Of what else lies where nobody answers, none is worth the same patience again.
         let is_there = |_: &u32, other: &mut ResultBlock| match other {
-            ResultBlock::Stored { location, .. } => may_help && location == there,
+            ResultBlock::Stored { location, .. } => may_help && location.server() == there.server(),
             ResultBlock::Inline(_) => false,
         };
         let mut lost: Vec<_> = wanted.came.extract_if(.., is_there).collect();
@@ -161,7 +164,7 @@ impl Cluster {
             self.users[place].done[failed.place] = Some(Done::Poisoned);
             self.outcome.poisoned += 1;
         } else {
-            if let Err(complaint) = justify::justify(self, id, (job, failed.place), &failure) {
+            if let Err(complaint) = justify::justify(self, id, (job, &failed), &failure) {
                 panic!("nothing justifies that {job:?} of application {place} failed with \"{failure}\": {complaint}");
             }
             self.outcome.failures += 1;

@@ -24,6 +24,8 @@ pub enum Kind {
     KillBlockService,
     /// All outputs on a worker's disk are gone.
     LoseDisk,
+    /// One output on a worker's disk is not any more what was written.
+    DamageOutput,
     /// A worker is asked to stop, and is started again once it has.
     StopWorker,
     /// The master ends, and is started again with empty tables.
@@ -58,11 +60,12 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::KillExecutor,
         Self::KillWorker,
         Self::KillBlockService,
         Self::LoseDisk,
+        Self::DamageOutput,
         Self::StopWorker,
         Self::KillMaster,
         Self::KillDriver,
@@ -116,6 +119,47 @@ enum Undo {
     HearAnswers,
 }
 
+/// Whom a fault concerns.
+#[derive(Clone, Debug)]
+pub(super) enum Touches {
+    Everybody,
+    /// Whoever has to do with this machine.
+    Host(usize),
+    /// Whoever has to do with both machines of a pair.
+    Pairs(Vec<(usize, usize)>),
+}
+
+impl Touches {
+    /// Whether it concerns somebody who has to do with these machines.
+    pub(super) fn concern(&self, hosts: &BTreeSet<usize>) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Host(host) => hosts.contains(host),
+            Self::Pairs(pairs) => pairs.iter().any(|(a, b)| hosts.contains(a) && hosts.contains(b)),
+        }
+    }
+}
+
+/// A fault that fired.
+#[derive(Debug)]
+pub(super) struct Fired {
+    pub(super) kind: Kind,
+    pub(super) lasts: Duration,
+    pub(super) over: Now,
+    pub(super) touches: Touches,
+}
+
+/// What happens to a driver's executors and questions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    /// A task crashed an executor.
+    Crash,
+    /// An executor could not be started, or ended in failure.
+    BadEnd,
+    /// A question got no answer in time.
+    NoAnswer,
+}
+
 /// All faults of a run.
 #[derive(Debug)]
 pub(super) struct Faults {
@@ -128,8 +172,12 @@ pub(super) struct Faults {
     answers_lost: bool,
     cancelled: BTreeSet<(NodeId, JobId)>,
     block_service_deaths: u32,
-    /// Those that fired, and for how long.
-    fired: Vec<(Kind, Duration)>,
+    /// Those that fired.
+    fired: Vec<Fired>,
+    /// What happened to whose executors and questions.
+    notes: Vec<(Now, Note, NodeId)>,
+    /// The machines on which each driver had executors.
+    used: BTreeMap<NodeId, BTreeSet<usize>>,
     /// Failures that count against a task, by its driver, stage and partition.
     counted: BTreeMap<(NodeId, StageId, u32), u64>,
     /// Workers that were asked to stop.
@@ -140,9 +188,10 @@ pub(super) struct Faults {
 const MISSES: u32 = 10;
 
 impl Faults {
-    pub(super) fn plan(chance: &mut Chance, count: u32) -> Self {
+    /// So many of them, of any kind or of this one only.
+    pub(super) fn plan(chance: &mut Chance, count: u32, only: Option<Kind>) -> Self {
         let fault = |chance: &mut Chance| Fault {
-            kind: Kind::random(chance),
+            kind: only.unwrap_or_else(|| Kind::random(chance)),
             after_tasks: chance.between(1, 170),
             delay: chance.millis(0, 500),
             misses: 0,
@@ -160,6 +209,8 @@ impl Faults {
             cancelled: BTreeSet::new(),
             block_service_deaths: 0,
             fired: Vec::new(),
+            notes: Vec::new(),
+            used: BTreeMap::new(),
             counted: BTreeMap::new(),
             stopping: BTreeSet::new(),
         }
@@ -184,9 +235,29 @@ impl Faults {
         self.block_service_deaths > 10 || self.stopping.contains(&worker)
     }
 
-    /// How many faults of some kinds fired that lasted for so long.
-    pub(super) fn fired(&self, kinds: &[Kind], at_least: Duration) -> u64 {
-        self.fired.iter().filter(|(kind, lasts)| kinds.contains(kind) && *lasts >= at_least).count() as u64
+    /// The faults that fired.
+    pub(super) fn fired(&self) -> &[Fired] {
+        &self.fired
+    }
+
+    /// Something happened to a driver's executors or questions.
+    pub(super) fn note(&mut self, now: Now, note: Note, driver: NodeId) {
+        self.notes.push((now, note, driver));
+    }
+
+    /// How often it happened to this driver since.
+    pub(super) fn noted(&self, note: Note, driver: NodeId, since: Now) -> u64 {
+        self.notes.iter().filter(|(at, what, whose)| (*what, *whose) == (note, driver) && *at >= since).count() as u64
+    }
+
+    /// A driver has an executor on a machine.
+    pub(super) fn uses(&mut self, driver: NodeId, host: usize) {
+        self.used.entry(driver).or_default().insert(host);
+    }
+
+    /// The machines on which a driver has had executors.
+    pub(super) fn used(&self, driver: NodeId) -> impl Iterator<Item = usize> {
+        self.used.get(&driver).into_iter().flatten().copied()
     }
 
     /// A failure that counts against a task.
@@ -197,10 +268,34 @@ impl Faults {
     pub(super) fn counted(&self, driver: NodeId, stage: StageId, partition: u32) -> u64 {
         self.counted.get(&(driver, stage, partition)).copied().unwrap_or(0)
     }
+
+    /// All that count against tasks of a driver.
+    pub(super) fn counted_of(&self, driver: NodeId) -> u64 {
+        self.counted.iter().filter(|((of, ..), _)| *of == driver).map(|(_, count)| count).sum()
+    }
 }
 
-/// A fault that has struck: how long it lasts, and what ends it.
-type Struck = Option<(Duration, Undo)>;
+/// A fault that has struck.
+struct Struck {
+    lasts: Duration,
+    undo: Undo,
+    touches: Touches,
+}
+
+impl Struck {
+    /// It was over as soon as it was there.
+    fn at_once(touches: Touches) -> Option<Self> {
+        Self::lasts(Duration::ZERO, touches)
+    }
+
+    fn lasts(lasts: Duration, touches: Touches) -> Option<Self> {
+        Self::until(lasts, Undo::Nothing, touches)
+    }
+
+    fn until(lasts: Duration, undo: Undo, touches: Touches) -> Option<Self> {
+        Some(Self { lasts, undo, touches })
+    }
+}
 
 impl Cluster {
     /// One more task was started: some faults may be due.
@@ -218,11 +313,11 @@ impl Cluster {
     pub(super) fn fault_is_due(&mut self, place: usize) {
         let kind = self.faults.all[place].kind;
         match self.strike(kind) {
-            Some((lasts, undo)) => {
+            Some(Struck { lasts, undo, touches }) => {
                 self.trace.say(self.now, || format!("FAULT {kind:?} for {lasts:?}: {undo:?}"));
                 self.outcome.fired[kind as usize] += 1;
-                self.faults.fired.push((kind, lasts));
                 let over = self.now.after(lasts);
+                self.faults.fired.push(Fired { kind, lasts, over, touches });
                 self.faults.over_at = self.faults.over_at.max(over);
                 self.faults.all[place].undo = undo;
                 self.queue.put(over, Occurrence::FaultIsOver { place });
@@ -230,7 +325,7 @@ impl Cluster {
             None => {
                 let fault = &mut self.faults.all[place];
                 fault.misses += 1;
-                if fault.misses.is_multiple_of(MISSES) {
+                if fault.misses.is_multiple_of(MISSES) && self.options.only.is_none() {
                     fault.kind = Kind::random(&mut self.chance);
                 }
                 let delay = self.chance.millis(10, 100);
