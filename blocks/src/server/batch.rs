@@ -90,18 +90,24 @@ impl Batch {
         if let Some((_, output)) = self.output.as_ref().filter(|(open, _)| *open == id) {
             return output.block(reduce);
         }
-        let detail = "this application's blocks are not served here".into();
-        let mut output = Err(ReadError::NotFound { path: id.index_file().into(), detail });
-        for directory in &self.directories {
-            output = OutputReader::open(directory, &id);
-            // An output is in one of them.
-            if !matches!(output, Err(ReadError::NotFound { .. })) {
-                break;
-            }
-        }
-        let output = output?;
+        let output = self.find(&id)?;
         let block = output.block(reduce);
         self.output = Some((id, output));
         block
+    }
+
+    /// The output, in whichever directory it is: that one of them cannot be looked into hides nothing that lies in others.
+    fn find(&self, id: &OutputId) -> Result<OutputReader, ReadError> {
+        let detail = "this application's blocks are not served here".into();
+        let mut failure = ReadError::NotFound { path: id.index_file().into(), detail };
+        for directory in &self.directories {
+            match OutputReader::open(directory, id) {
+                Ok(output) => return Ok(output),
+                // What is wrong with a disk says more than that another has not got it.
+                Err(e) if matches!(failure, ReadError::NotFound { .. }) => failure = e,
+                Err(_) => {}
+            }
+        }
+        Err(failure)
     }
 }

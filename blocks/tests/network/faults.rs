@@ -211,3 +211,23 @@ async fn a_block_of_another_size_than_was_committed_is_never_handed_out() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_disk_that_fails_hides_nothing_that_lies_on_others() {
+    let worker = Worker::new();
+    let id = worker.output(0, &[noise(1, 100)]);
+    let missing = OutputId::Map { shuffle: ShuffleId(0), map_partition: 0, task: TaskId(9) };
+    // What lies below a plain file can neither be opened nor said not to be there.
+    std::fs::write(worker.dir.path().join("file"), "").unwrap();
+    let (bad, good) = (worker.dir.path().join("file/disk"), worker.dir.path().to_owned());
+    for roots in [[bad.clone(), good.clone()], [good, bad.clone()]] {
+        let server = TestServer::start(BlockService::new(Layout::Worker { roots: roots.to_vec() }));
+        let fetcher = Fetcher::new(remote());
+        let wanted = vec![worker.wanted(Some(server.address), id.block(0), 100)];
+        assert_eq!(fetch_all(&fetcher, wanted).await.unwrap(), [noise(1, 100)], "{roots:?}");
+        let wanted = vec![worker.wanted(Some(server.address), missing.block(0), 100)];
+        let e = fetch_all(&fetcher, wanted).await.unwrap_err();
+        assert_eq!(e.kind, FailureKind::Io, "it may lie where nobody can look: {e}");
+        assert!(e.message.contains(bad.to_str().unwrap()) && e.message.contains("Not a directory"), "{e}");
+    }
+}
