@@ -23,7 +23,8 @@ mod wire;
 
 pub use fetch::{BlockPiece, BlockStream, FetchError, FetchOptions, Fetcher, Wanted};
 pub use file::{
-    AsyncOutputWriter, Committed, OutputReader, OutputWriter, ReadError, WriteError, WriterOptions, remove_outputs,
+    AsyncOutputWriter, Committed, OutputReader, OutputWriter, ReadError, WriteError, WriterId, WriterOptions,
+    remove_outputs,
 };
 pub use id::{BlockId, OutputId};
 pub use machine::FailureKind;

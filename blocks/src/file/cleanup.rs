@@ -1,6 +1,5 @@
 //! Removing outputs that nobody needs any more.
 
-use super::temporary::SUFFIX;
 use crate::OutputId;
 use hearth_core::{ShuffleId, TaskId};
 use std::{fs, io, path::Path};
@@ -16,12 +15,6 @@ pub fn remove_outputs(dir: &Path, shuffles: &[ShuffleId], results: &[TaskId]) ->
             Err(_) => false,
         }
     })
-}
-
-/// Removes what writers that were killed left behind in `dir`, and says how many files. To be called only while no writer
-/// is at work there.
-pub fn remove_temporaries(dir: &Path) -> io::Result<usize> {
-    remove_where(dir, |name| name.ends_with(SUFFIX))
 }
 
 fn remove_where(dir: &Path, unwanted: impl Fn(&str) -> bool) -> io::Result<usize> {

@@ -9,6 +9,7 @@
 //! Invariants:
 //! - The index appears last: an output whose index is there has all its data. It disappears first.
 //! - Temporary names end in `.tmp` and live in the same directory; dropping a writer that has not committed removes them.
+//!   What a writer that was killed left hinders no other, and goes when its output does.
 //! - No byte is handed out before the CRC32C of its piece was checked.
 //! - Nothing is allocated for a length that the size of the file does not bear out.
 //!
@@ -29,7 +30,7 @@ mod tests;
 mod writer;
 
 pub use async_writer::AsyncOutputWriter;
-pub use cleanup::{remove_outputs, remove_temporaries};
+pub use cleanup::remove_outputs;
 pub use error::{ReadError, WriteError};
 pub use reader::{BlockReader, OutputReader, Piece};
-pub use writer::{Committed, OutputWriter, WriterOptions};
+pub use writer::{Committed, OutputWriter, WriterId, WriterOptions};

@@ -3,13 +3,14 @@
 use super::WriteError;
 use hearth_core::failpoint_blocking;
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, BufWriter, Read, Seek, SeekFrom, Write},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
 /// What all temporary names end in.
-pub(super) const SUFFIX: &str = ".tmp";
+const SUFFIX: &str = ".tmp";
 
 /// Small writes are gathered to this; larger ones go straight to the file.
 const BUFFER: usize = 256 * 1024;
@@ -19,8 +20,14 @@ pub(super) type CreateFile = fn(&Path) -> io::Result<File>;
 
 /// Makes a new file, readable too, because a spill is read back through the same handle.
 pub(super) fn create_file(path: &Path) -> io::Result<File> {
-    // An output's id is never used twice, so a file of this name is somebody's mistake: it must not be written over.
+    // An output's id and its writer's name are never used twice together, so a file of this name is somebody's mistake: it
+    // must not be written over.
     OpenOptions::new().read(true).write(true).create_new(true).open(path)
+}
+
+/// Makes a directory and what leads to it. What is in it are users' rows: nobody else reads them.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 /// Removes a path when it is dropped, unless it was renamed.
@@ -50,7 +57,7 @@ impl TemporaryFile {
     pub(super) fn create(dir: &Path, name: &str, create: CreateFile) -> Result<Self, WriteError> {
         let path = dir.join(format!("{name}{SUFFIX}"));
         let made = create(&path).or_else(|e| match e.kind() {
-            io::ErrorKind::NotFound => fs::create_dir_all(dir).and_then(|()| create(&path)),
+            io::ErrorKind::NotFound => make_dir(dir).and_then(|()| create(&path)),
             _ => Err(e),
         });
         match made {

@@ -4,10 +4,11 @@ use super::{temporary::CreateFile, *};
 use crate::{OutputId, limits::PIECE};
 use bytes::Bytes;
 use futures::FutureExt;
-use hearth_core::{ShuffleId, TaskId};
+use hearth_core::{ExecutorId, ShuffleId, TaskId};
 use std::{
     fs::{self, File, OpenOptions},
     io,
+    os::unix::fs::PermissionsExt,
     path::Path,
     sync::mpsc,
 };
@@ -18,7 +19,7 @@ const DATA: &str = "shuffle_1_2_3.data";
 const INDEX: &str = "shuffle_1_2_3.index";
 
 fn options(max_buffered: u64) -> WriterOptions {
-    WriterOptions { max_buffered }
+    WriterOptions { max_buffered, ..WriterOptions::default() }
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -408,13 +409,58 @@ fn only_what_is_not_needed_is_removed() {
     assert_eq!(remove_outputs(&dir.path().join("none"), &[ShuffleId(1)], &[]).unwrap(), 0);
 }
 
+/// A piece of a block that executors keep: each that reads it writes it.
+const PIECE_ID: OutputId = OutputId::Replica { shuffle: ShuffleId(1), map_partition: 2, task: TaskId(3), piece: 0 };
+
+fn writer_of(dir: &Path, executor: u32, turn: u64) -> OutputWriter {
+    let writer = Some(WriterId { executor: ExecutorId(executor), turn });
+    OutputWriter::create(dir, PIECE_ID, 1, WriterOptions { max_buffered: 0, writer })
+}
+
 #[test]
-fn what_killed_writers_left_is_removed() {
-    let (dir, model) = sample();
-    fs::write(dir.path().join("shuffle_1_2_9.data.tmp"), "half").unwrap();
-    fs::write(dir.path().join("shuffle_1_2_9.spill.tmp"), "half").unwrap();
-    assert_eq!(remove_temporaries(dir.path()).unwrap(), 2);
-    assert_holds(dir.path(), &model);
+fn several_writers_of_the_same_bytes_do_not_hinder_one_another() {
+    let dir = TempDir::new().unwrap();
+    let mut writers = [writer_of(dir.path(), 1, 0), writer_of(dir.path(), 2, 0), writer_of(dir.path(), 2, 1)];
+    for writer in &mut writers {
+        writer.write(0, Bytes::from_static(b"same")).unwrap();
+    }
+    let [first, second, third] = writers;
+    first.commit().unwrap();
+    let open = OutputReader::open(dir.path(), &PIECE_ID).unwrap();
+    second.commit().unwrap();
+    drop(third);
+    for reader in [open, OutputReader::open(dir.path(), &PIECE_ID).unwrap()] {
+        assert_eq!(reader.read(0).unwrap(), &b"same"[..]);
+    }
+    assert_eq!(names(dir.path()), [PIECE_ID.data_file(), PIECE_ID.index_file()]);
+}
+
+#[test]
+fn what_a_killed_writer_left_hinders_nobody_and_goes_with_the_output() {
+    let dir = TempDir::new().unwrap();
+    let mut killed = writer_of(dir.path(), 1, 0);
+    killed.write(0, Bytes::from_static(b"half")).unwrap();
+    // As a kill does: nothing removes its file.
+    std::mem::forget(killed);
+    let left = names(dir.path());
+    assert_eq!(left.len(), 1);
+    let mut next = writer_of(dir.path(), 2, 0);
+    next.write(0, Bytes::from_static(b"whole")).unwrap();
+    next.commit().unwrap();
+    assert_eq!(OutputReader::open(dir.path(), &PIECE_ID).unwrap().read(0).unwrap(), &b"whole"[..]);
+    assert!(names(dir.path()).contains(&left[0]));
+    assert_eq!(remove_outputs(dir.path(), &[ShuffleId(1)], &[]).unwrap(), 3);
+    assert_eq!(names(dir.path()), [""; 0]);
+}
+
+#[test]
+fn directories_of_outputs_are_nobody_elses_to_read() {
+    let dir = TempDir::new().unwrap();
+    OutputWriter::create(dir.path().join("app/shuffle"), ID, 1, options(0)).commit().unwrap();
+    for made in ["app", "app/shuffle"] {
+        let mode = fs::metadata(dir.path().join(made)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{made}");
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::OutputId;
 use bytes::Bytes;
-use hearth_core::{failpoint_blocking, failpoint_file, stage::MAX_PARTITIONS};
+use hearth_core::{ExecutorId, failpoint_blocking, failpoint_file, stage::MAX_PARTITIONS};
 use std::{io, path::PathBuf};
 
 /// How a writer uses memory.
@@ -16,11 +16,23 @@ pub struct WriterOptions {
     /// Buffered bytes, of all partitions, above which they are spilled to a temporary file. 64 MiB by default: runs of
     /// that size are read back at the disk's full speed with a thousand partitions (64 KiB each).
     pub max_buffered: u64,
+    /// Who writes, where several may write one output at once, each of them the same bytes.
+    pub writer: Option<WriterId>,
+}
+
+/// One of several writers of an output. Its temporary files have names that no other writer's have, not even one's that was
+/// killed and left them; whoever commits last leaves what the others did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriterId {
+    /// Whose it is.
+    pub executor: ExecutorId,
+    /// Which of that executor's it is.
+    pub turn: u64,
 }
 
 impl Default for WriterOptions {
     fn default() -> Self {
-        Self { max_buffered: 64 * 1024 * 1024 }
+        Self { max_buffered: 64 * 1024 * 1024, writer: None }
     }
 }
 
@@ -42,6 +54,7 @@ pub struct OutputWriter {
     dir: PathBuf,
     id: OutputId,
     max_buffered: u64,
+    writer: Option<WriterId>,
     create: CreateFile,
     partitions: Vec<Partition>,
     buffered: u64,
@@ -71,6 +84,7 @@ impl OutputWriter {
             dir,
             id,
             max_buffered: options.max_buffered.min(limit),
+            writer: options.writer,
             create,
             partitions: (0..partitions).map(|_| Partition::default()).collect(),
             buffered: 0,
@@ -120,7 +134,7 @@ impl OutputWriter {
         let file = match &mut self.spilled {
             Some(file) => file,
             none => {
-                let name = if single { self.id.data_file() } else { format!("{}.spill", self.id) };
+                let name = temporary_name(&self.id, self.writer, if single { "data" } else { "spill" });
                 none.insert(TemporaryFile::create(&self.dir, &name, self.create)?)
             }
         };
@@ -149,7 +163,7 @@ impl OutputWriter {
         );
         let data = self.write_data()?;
         let blocks = self.partitions.iter().map(|p| (p.len(), p.crcs()));
-        let mut index = TemporaryFile::create(&self.dir, &self.id.index_file(), self.create)?;
+        let mut index = self.temporary("index")?;
         index.write(&index::encode(blocks))?;
         index.flush()?;
         let data = data.rename(&self.id.data_file())?;
@@ -169,7 +183,7 @@ impl OutputWriter {
             self.spill_buffers()?;
             return Ok(self.spilled.take().expect("it was just there"));
         }
-        let mut data = TemporaryFile::create(&self.dir, &self.id.data_file(), self.create)?;
+        let mut data = self.temporary("data")?;
         for partition in &mut self.partitions {
             for Segment { offset, len } in std::mem::take(&mut partition.segments) {
                 let spilled = self.spilled.as_mut().expect("a segment lies in the spill file");
@@ -185,11 +199,23 @@ impl OutputWriter {
         Ok(data)
     }
 
+    fn temporary(&self, what: &str) -> Result<TemporaryFile, WriteError> {
+        TemporaryFile::create(&self.dir, &temporary_name(&self.id, self.writer, what), self.create)
+    }
+
     fn check_whole(&self) -> Result<(), WriteError> {
         if self.broken {
             let source = io::Error::other("an earlier spill of this output failed");
             return Err(WriteError { path: self.dir.join(self.id.data_file()), source });
         }
         Ok(())
+    }
+}
+
+/// What a temporary file is called, but for its suffix. Begins as the output is called, by which it is removed.
+fn temporary_name(id: &OutputId, writer: Option<WriterId>, what: &str) -> String {
+    match writer {
+        Some(WriterId { executor, turn }) => format!("{id}.{executor}-{turn}.{what}"),
+        None => format!("{id}.{what}"),
     }
 }
