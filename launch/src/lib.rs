@@ -28,6 +28,6 @@ mod running;
 
 pub use error::LaunchError;
 pub use launch::{Launch, LogFile, Profile};
-pub use memory::MemoryEnd;
+pub use memory::{KernelKill, MemoryEnd};
 pub use outcome::Outcome;
 pub use running::Running;

@@ -9,7 +9,7 @@ use hearth_core::{
     bootstrap::{BlocksBootstrap, ExecutorBootstrap},
     conf::{Conf, keys},
 };
-use hearth_launch::{Launch, LaunchError, LogFile, MemoryEnd, Outcome, Profile, Running};
+use hearth_launch::{KernelKill, Launch, LaunchError, LogFile, MemoryEnd, Outcome, Profile, Running};
 use serde_json::to_vec;
 use std::{
     ffi::OsString,
@@ -146,20 +146,26 @@ fn cause_of(outcome: &Outcome, granted_mib: Option<u64>) -> Option<String> {
     if outcome.asked || outcome.signal != Some(SIGKILL) {
         return None;
     }
-    let MemoryEnd { peak_kib, limit_kib, machine_kib, kernel_killed } = outcome.memory;
+    let MemoryEnd { peak_kib, limit_kib, machine_kib, kernel } = outcome.memory;
     let mib = |kib: u64| format!("{} MiB", kib >> 10);
     let had = peak_kib.map_or_else(String::new, |peak| format!("; it had {} at its peak", mib(peak)));
     let granted = granted_mib.map_or_else(String::new, |granted| format!(", and was granted {granted} MiB"));
-    if !kernel_killed {
-        return Some(format!("not by Hearth, nor by the kernel for want of memory{had}{granted}"));
-    }
+    let who = match kernel {
+        KernelKill::None => {
+            return Some(format!("not by Hearth, nor by the kernel for want of memory{had}{granted}"));
+        }
+        KernelKill::Child => "the kernel killed it, out of memory",
+        // Most likely it, but somebody else may have killed it at the same moment.
+        KernelKill::InGroup => "the kernel killed a process of its control group just then, out of memory",
+        KernelKill::OnMachine => "the kernel killed a process of this machine just then, out of memory",
+    };
     let limit = match (limit_kib, machine_kib) {
         (Some(limit), _) => format!(" (limit of its control group: {})", mib(limit)),
         (None, Some(machine)) => format!(" (the machine has {})", mib(machine)),
         (None, None) => String::new(),
     };
     Some(format!(
-        "the kernel killed it, out of memory{had}{limit}{granted}; offer less with the worker's --memory, or give the tasks \
+        "{who}{had}{limit}{granted}; offer less with the worker's --memory, or give the tasks \
          fewer cores for their memory with --executor-cores"
     ))
 }
@@ -221,7 +227,7 @@ mod tests {
             peak_kib: Some(300 << 10),
             limit_kib: Some(256 << 10),
             machine_kib: Some(8192 << 10),
-            kernel_killed: true,
+            kernel: KernelKill::Child,
         };
         let cause = |memory: &MemoryEnd| cause_of(&outcome(9, false, memory.clone()), Some(1024)).unwrap();
         let group = cause(&memory);
@@ -230,7 +236,14 @@ mod tests {
         assert!(group.starts_with(expected), "{group}");
         let machine = cause(&MemoryEnd { limit_kib: None, ..memory.clone() });
         assert!(machine.contains("at its peak (the machine has 8192 MiB), and was granted"), "{machine}");
-        let other = cause(&MemoryEnd { kernel_killed: false, ..memory.clone() });
+        for (kernel, who) in [(KernelKill::InGroup, "of its control group"), (KernelKill::OnMachine, "of this machine")]
+        {
+            let shared = cause(&MemoryEnd { kernel, ..memory.clone() });
+            let expected =
+                format!("the kernel killed a process {who} just then, out of memory; it had 300 MiB at its peak");
+            assert!(shared.starts_with(&expected), "{shared}");
+        }
+        let other = cause(&MemoryEnd { kernel: KernelKill::None, ..memory.clone() });
         assert_eq!(
             other,
             "not by Hearth, nor by the kernel for want of memory; it had 300 MiB at its peak, and was granted 1024 MiB"
