@@ -13,6 +13,7 @@
 mod dial;
 mod error;
 mod link;
+mod local_dirs;
 mod options;
 mod perform;
 mod process;

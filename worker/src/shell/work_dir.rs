@@ -12,15 +12,17 @@
 //! ```
 //!
 //! Where there are local directories, `<local>/<worker-id>/<app>/shuffle` and `<local>/<worker-id>/<app>/<executor>/tmp` in each
-//! of them take the place of those two.
+//! of them take the place of those two; `work/local-dirs` says where they are.
 
-use super::WorkerError;
+use super::{
+    WorkerError,
+    local_dirs::{LocalDirs, make_dir, remove_dir},
+};
 use hearth_core::{ApplicationId, ExecutorId, WallTime, WorkerId, bootstrap::LocalDir};
 use std::{
     collections::BTreeSet,
-    fs::{self, DirBuilder, DirEntry, File, OpenOptions, TryLockError},
+    fs::{self, DirEntry, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process,
     sync::{
@@ -48,8 +50,7 @@ pub(super) struct ExecutorDirs {
 #[derive(Debug)]
 pub(super) struct WorkDir {
     root: PathBuf,
-    /// This worker's own directories on several disks.
-    local: Vec<PathBuf>,
+    local: LocalDirs,
     /// Held while old directories are removed: one look at a time.
     cleaning: Mutex<()>,
     _lock: File,
@@ -68,34 +69,22 @@ impl WorkDir {
         let path = root.join("worker.lock");
         let lock = OpenOptions::new().create(true).append(true).open(&path).map_err(failed(&path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { root, local: Vec::new(), cleaning: Mutex::new(()), _lock: lock }),
+            Ok(()) => Ok(Self { root, local: LocalDirs::default(), cleaning: Mutex::new(()), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(WorkerError::WorkDirTaken { path: root }),
             Err(TryLockError::Error(source)) => Err(WorkerError::WorkDir { path, source }),
         }
     }
 
-    /// Spreads shuffle files and scratch over these directories. One of several that cannot be used is left out.
+    /// Spreads shuffle files and scratch over these directories.
     pub(super) fn spread(&mut self, dirs: &[PathBuf], worker: &WorkerId) -> Result<(), WorkerError> {
-        let mut failure = None;
-        for dir in dirs {
-            let own = dir.join(worker.as_str());
-            match make_dir(&own).and_then(|()| own.canonicalize()) {
-                Ok(own) => self.local.push(own),
-                Err(source) => {
-                    tracing::warn!("{} cannot be used: {source}", dir.display());
-                    failure = Some(WorkerError::WorkDir { path: dir.clone(), source });
-                }
-            }
-        }
-        match failure {
-            Some(failure) if self.local.is_empty() => Err(failure),
-            _ => Ok(()),
-        }
+        self.local = LocalDirs::take(dirs, worker, &self.root.join("local-dirs"))?;
+        Ok(())
     }
 
     /// The directories below which shuffle files lie.
     pub(super) fn roots(&self) -> Vec<PathBuf> {
-        if self.local.is_empty() { vec![self.root.clone()] } else { self.local.clone() }
+        let local = self.local.roots();
+        if local.is_empty() { vec![self.root.clone()] } else { local.to_vec() }
     }
 
     /// Where it is; absolute.
@@ -125,11 +114,11 @@ impl WorkDir {
         };
         let LocalDir { work, shuffle } = below(&self.root);
         make_dir(&work.join("tmp"))?;
-        if self.local.is_empty() {
+        if self.local.roots().is_empty() {
             make_dir(&shuffle)?;
         }
         // Executors make theirs: a disk that has failed is left out by them.
-        let local = self.local.iter().map(|root| below(root)).collect();
+        let local = self.local.roots().iter().map(|root| below(root)).collect();
         Ok(ExecutorDirs { work, shuffle, local })
     }
 
@@ -137,22 +126,20 @@ impl WorkDir {
     /// the first such error.
     pub(super) fn remove_application(&self, application: &ApplicationId) -> io::Result<()> {
         let mut first = sweep_application(&self.root.join(application.as_str()));
-        for root in &self.local {
+        for root in self.local.roots() {
             first = first.and(remove_dir(&root.join(application.as_str())));
         }
         first
     }
 
-    /// Removes the shuffle files and the scratch of every application: nothing that still runs can use them.
+    /// Removes the shuffle files and the scratch of every application, and the local directories: nothing that still runs can
+    /// use them.
     pub(super) fn sweep(&self) -> io::Result<()> {
         let mut first = Ok(());
         for entry in directories(&self.root)? {
             first = first.and(sweep_application(&entry.path()));
         }
-        for root in &self.local {
-            first = first.and(remove_dir(root));
-        }
-        first
+        first.and(self.local.remove())
     }
 
     /// Removes the directories of applications in which nothing has changed for a time, but for those to keep. Gives how
@@ -233,19 +220,6 @@ fn is_dir(entry: &DirEntry) -> bool {
     entry.file_type().is_ok_and(|kind| kind.is_dir())
 }
 
-fn remove_dir(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
-        Ok(()) => Ok(()),
-    }
-}
-
-/// Makes a directory and what leads to it. Shuffle files hold users' rows: nobody else reads them.
-fn make_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
 fn new_id(host: &str, port: u16) -> Result<WorkerId, hearth_core::BadId> {
     let stamp = WallTime(SystemTime::UNIX_EPOCH.elapsed().map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0)));
     // Two workers on one machine and in one second differ in their port, in their process, or in their turn in it.
@@ -258,7 +232,7 @@ fn new_id(host: &str, port: u16) -> Result<WorkerId, hearth_core::BadId> {
 }
 
 /// After a crash the file is whole or not there.
-fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
     let draft = path.with_extension("new");
     let mut file = File::create(&draft)?;
     writeln!(file, "{text}")?;
@@ -346,19 +320,20 @@ mod tests {
         let mut work = WorkDir::open(&dir.path().join("work")).unwrap();
         let id = work.worker_id("::1", 0).unwrap();
         work.spread(&disks, &id).unwrap();
-        let roots = [&disks[0], &disks[2]].map(|disk| disk.canonicalize().unwrap().join(id.as_str()));
-        assert_eq!(work.roots(), roots, "one of them cannot be used");
+        let roots = disks.each_ref().map(|disk| disk.join(id.as_str()));
+        assert_eq!(work.roots(), roots, "also the one that cannot be used now");
         let dirs = work.make_executor(&app(), ExecutorId(3)).unwrap();
         assert!(dirs.work.join("tmp").is_dir() && !dirs.shuffle.exists(), "logs stay in the worker's directory");
         let expected =
             roots.each_ref().map(|root| LocalDir { shuffle: root.join("app-1/shuffle"), work: root.join("app-1/3") });
         assert_eq!(dirs.local, expected);
-        for of in &dirs.local {
+        for of in [&dirs.local[0], &dirs.local[2]] {
             fs::create_dir_all(&of.shuffle).unwrap();
             fs::create_dir_all(of.work.join("tmp")).unwrap();
         }
         work.remove_application(&app()).unwrap();
-        assert!(roots.iter().all(|root| root.is_dir() && !root.join("app-1").exists()));
+        assert!(roots[0].is_dir() && roots[2].is_dir());
+        assert!(roots.iter().all(|root| !root.join("app-1").exists()));
         work.sweep().unwrap();
         assert!(roots.iter().all(|root| !root.exists()));
         let mut other = WorkDir::open(&dir.path().join("other")).unwrap();

@@ -30,9 +30,9 @@ impl Worker {
         options.validate()?;
         let mut work_dir = WorkDir::open(&options.work_dir)?;
         let worker_id = work_dir.worker_id(&options.host, options.port)?;
+        sweep(&work_dir);
         work_dir.spread(&options.local_dirs, &worker_id)?;
         let work_dir = Arc::new(work_dir);
-        sweep(&work_dir);
         tracing::info!(
             worker = %worker_id, resources = %options.resources, work_dir = ?work_dir.root(), master = dial.peer(), "starting"
         );
