@@ -11,7 +11,8 @@
 //!
 //! - Each firing becomes a file in the ledger's directory before its deed is done: the proof that the fault happened. With `*N` the
 //!   files are numbered, and whoever makes the file N - 1 was the last of all processes that may fire.
-//! - Chance is drawn from the seed, the point and what is known there, so that the same run draws the same again.
+//! - Chance is drawn from the seed, the clause, what is known there (of paths the last part), and how often the process was there
+//!   knowing the same. So one seed draws the same for the same events, whatever the threads' order and the test's directory.
 //! - `[key=value]`, `[key>=number]` and `[key~part]` compare what is known at the point; `dir` is the process's own directory, which
 //!   holds the worker's name and the application's.
 //!

@@ -8,22 +8,24 @@ use super::{
 };
 use bytes::{Bytes, BytesMut};
 use std::{
+    collections::BTreeMap,
     fmt::Display,
     fs::{self, File},
     hash::{DefaultHasher, Hash, Hasher},
     os::unix::fs::FileExt,
     path::Path,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 /// Something that is known at a point.
 pub type Fact<'a> = &'a (dyn Display + Sync);
 
-/// Times that this process came to a point with a plan, for chance.
-static VISITS: AtomicU64 = AtomicU64::new(0);
+/// How often a clause was met with the same known at its point.
+#[derive(Debug, Default)]
+struct Visits(Mutex<BTreeMap<u64, u64>>);
+
+/// Those of this process.
+static VISITS: Visits = Visits(Mutex::new(BTreeMap::new()));
 
 /// What the variable says, if anything.
 fn plan() -> Option<&'static Plan> {
@@ -42,19 +44,20 @@ pub(super) fn is_set(point: &str) -> bool {
 
 /// What is due at this point, now. It is written down already.
 pub fn reached(point: &str, facts: &[(&'static str, Fact<'_>)]) -> Deeds {
-    plan().map(|plan| due(plan, point, facts)).unwrap_or_default()
+    plan().map(|plan| due(plan, point, facts, &VISITS)).unwrap_or_default()
 }
 
-fn due(plan: &Plan, point: &str, facts: &[(&'static str, Fact<'_>)]) -> Deeds {
+fn due(plan: &Plan, point: &str, facts: &[(&'static str, Fact<'_>)], visits: &Visits) -> Deeds {
     if plan.clauses.iter().all(|clause| clause.point != point) {
         return Deeds::default();
     }
     let mut known: Vec<_> = facts.iter().map(|(name, fact)| (*name, fact.to_string())).collect();
+    let facts = known.clone();
     known.push(("dir", std::env::current_dir().unwrap_or_default().display().to_string()));
     let find = |key: &str| known.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone());
     let mut deeds = Deeds::default();
     for (place, clause) in plan.clauses.iter().enumerate() {
-        let is_meant = clause.fits(point, find) && chance(plan.seed, point, &known) < clause.percent;
+        let is_meant = clause.fits(point, find) && chance(plan.seed, place, &facts, visits) < clause.percent;
         if is_meant && ledger::enter(&plan.dir, place, clause, &known) {
             deeds.0.push(clause.action);
         }
@@ -62,10 +65,20 @@ fn due(plan: &Plan, point: &str, facts: &[(&'static str, Fact<'_>)]) -> Deeds {
     deeds
 }
 
-/// 0 to 99.
-fn chance(seed: u64, point: &str, known: &[(&str, String)]) -> u8 {
+/// 0 to 99, by the seed, the clause, what is known at its point, and how often this process was there knowing the same: neither
+/// by where directories are, which tests choose by chance, nor by which thread comes first.
+fn chance(seed: u64, place: usize, known: &[(&str, String)], visits: &Visits) -> u8 {
     let mut hasher = DefaultHasher::new();
-    (seed, point, known, VISITS.fetch_add(1, Ordering::Relaxed)).hash(&mut hasher);
+    (seed, place).hash(&mut hasher);
+    for (name, value) in known {
+        // Of a path its end.
+        let value = if value.starts_with('/') { value.rsplit('/').next().unwrap_or_default() } else { value };
+        (name, value).hash(&mut hasher);
+    }
+    let mut visits = visits.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let visit = visits.entry(hasher.finish()).or_default();
+    *visit += 1;
+    visit.hash(&mut hasher);
     u8::try_from(hasher.finish() % 100).expect("below 100")
 }
 
@@ -106,7 +119,7 @@ mod tests {
     fn a_budget_is_shared_and_each_firing_is_written_down() {
         let dir = tempfile::tempdir().unwrap();
         let plan = plan(dir.path(), "a[n>=2]=io*2; a=note; b=kill");
-        let at = |n: u32| due(&plan, "a", &[("n", &n)]);
+        let at = |n: u32| due(&plan, "a", &[("n", &n)], &Visits::default());
         assert_eq!(at(1).0, [Action::Note]);
         assert_eq!(at(2).0, [Action::Io, Action::Note]);
         assert_eq!(at(3).0, [Action::Io, Action::Note]);
@@ -121,11 +134,31 @@ mod tests {
     }
 
     #[test]
-    fn chance_is_drawn_and_the_same_seed_draws_alike() {
+    fn chance_is_drawn() {
         let dir = tempfile::tempdir().unwrap();
         let plan = plan(dir.path(), "seed=3; a=note%30");
-        let fired = (0..1000_u32).filter(|n| !due(&plan, "a", &[("n", n)]).0.is_empty()).count();
+        let visits = Visits::default();
+        let fired = (0..1000_u32).filter(|n| !due(&plan, "a", &[("n", n)], &visits).0.is_empty()).count();
         assert!((200..400).contains(&fired), "{fired}");
+        // A message has nothing but its number.
+        let said = (0..1000).filter(|_| !due(&plan, "a", &[], &visits).0.is_empty()).count();
+        assert!((200..400).contains(&said), "{said}");
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_wherever_files_are_and_whoever_comes_first() {
+        let draw = |seed, root: &str, order: &mut dyn Iterator<Item = u32>| {
+            let visits = Visits::default();
+            let at = |n: u32| {
+                let known = [("n", n.to_string()), ("path", format!("{root}/shuffle_0_{n}_0"))];
+                (n, [(); 3].map(|()| chance(seed, 0, &known, &visits)))
+            };
+            order.map(at).collect::<BTreeMap<_, _>>()
+        };
+        let one = draw(7, "/tmp/x", &mut (0..50));
+        assert_eq!(one, draw(7, "/var/tmp/y", &mut (0..50).rev()));
+        assert_ne!(one, draw(8, "/tmp/x", &mut (0..50)));
+        assert!(one.values().any(|drawn| drawn[0] != drawn[1]), "each visit is another draw");
     }
 
     #[tokio::test]
