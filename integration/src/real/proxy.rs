@@ -1,6 +1,7 @@
 //! A wire with faults: a TCP proxy between two processes, which breaks off, stalls, loses, slows and damages what passes.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
@@ -54,8 +55,10 @@ pub struct Did {
     pub connections: usize,
     /// Connections that it did not take.
     pub refused: usize,
-    /// Connections that it broke off or half closed.
+    /// Connections that it broke off.
     pub cut: usize,
+    /// Connections of which it closed one direction.
+    pub half_closed: usize,
     /// Times that a direction began to hold bytes back that were there.
     pub held: usize,
     /// Bytes that vanished.
@@ -74,8 +77,16 @@ struct Wire {
     /// How often a fault with a number may still happen; for ever when nothing is said.
     budget: Option<usize>,
     did: Did,
-    /// Both ends of every connection.
-    open: Vec<(TcpStream, TcpStream)>,
+    /// The connections that live, by their numbers.
+    open: BTreeMap<usize, Connection>,
+}
+
+/// One that lives for as long as one of its directions does.
+#[derive(Debug)]
+struct Connection {
+    client: TcpStream,
+    server: TcpStream,
+    directions: usize,
 }
 
 /// A proxy that runs until it is dropped.
@@ -145,9 +156,9 @@ impl Proxy {
     /// Breaks off every connection.
     pub fn cut(&self) {
         let mut wire = lock(&self.wire);
-        for (client, server) in wire.open.drain(..).collect::<Vec<_>>() {
+        for connection in std::mem::take(&mut wire.open).into_values() {
             wire.did.cut += 1;
-            close(&client, &server);
+            close(&connection.client, &connection.server);
         }
     }
 
@@ -189,16 +200,19 @@ fn connect(client: TcpStream, server: SocketAddr, wire: &Arc<Mutex<Wire>>) {
         end.set_nodelay(true).and_then(|()| end.set_read_timeout(Some(LOOK))).and_then(|()| end.try_clone())
     });
     let [Ok(client_end), Ok(server_end)] = ends else { return };
+    let (Ok(a), Ok(b)) = (client.try_clone(), server.try_clone()) else { return };
     let mut shared = lock(wire);
     shared.did.connections += 1;
-    if let (Ok(a), Ok(b)) = (client.try_clone(), server.try_clone()) {
-        shared.open.push((a, b));
-    }
+    let number = shared.did.connections;
+    shared.open.insert(number, Connection { client: a, server: b, directions: 2 });
     drop(shared);
     for (way, from, to) in [(Way::ToServer, client, server_end), (Way::ToClient, server, client_end)] {
-        let pump =
+        let mut pump =
             Pump { way, from, to, wire: wire.clone(), passed: 0, is_holding: false, has_lost: false, is_half: false };
-        thread::spawn(move || pump.run());
+        thread::spawn(move || {
+            pump.run();
+            lock(&pump.wire).ended(number);
+        });
     }
 }
 
@@ -229,7 +243,7 @@ enum Step {
 }
 
 impl Pump {
-    fn run(mut self) {
+    fn run(&mut self) {
         let mut buffer = vec![0; PIECE];
         loop {
             match self.from.read(&mut buffer) {
@@ -323,7 +337,7 @@ impl Pump {
                 Step::Cut(place(after))
             }
             Flow::HalfCloseAfter(after) if is_due(after) && wire.spend() => {
-                wire.did.cut += 1;
+                wire.did.half_closed += 1;
                 Step::HalfClose(place(after))
             }
             Flow::FlipAfter(after) if is_due(after) && wire.spend() => {
@@ -336,6 +350,16 @@ impl Pump {
 }
 
 impl Wire {
+    /// A direction of a connection is over.
+    fn ended(&mut self, number: usize) {
+        // It is not here any more when it was cut.
+        let Some(connection) = self.open.get_mut(&number) else { return };
+        connection.directions -= 1;
+        if connection.directions == 0 {
+            self.open.remove(&number);
+        }
+    }
+
     /// Whether a fault that is counted may happen once more.
     fn spend(&mut self) -> bool {
         match &mut self.budget {
@@ -459,5 +483,15 @@ mod tests {
         let mut heard = [0; 5];
         client.read_exact(&mut heard).unwrap();
         assert_eq!(&heard, b"still");
+        let Did { connections, half_closed, cut, .. } = proxy.did();
+        assert_eq!((connections, half_closed, cut), (1, 1, 0));
+        drop((client, server));
+        let begun = Instant::now();
+        while !lock(&proxy.wire).open.is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+            thread::yield_now();
+        }
+        proxy.cut();
+        assert_eq!(proxy.did().cut, 0, "what is over cannot be cut");
     }
 }
