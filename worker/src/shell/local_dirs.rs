@@ -84,7 +84,11 @@ impl LocalDirs {
 
     /// Removes them. Goes on past what cannot be removed, and gives the first such error.
     pub(super) fn remove(&self) -> io::Result<()> {
-        self.roots.iter().fold(Ok(()), |first, root| first.and(remove_root(root)))
+        let mut first = Ok(());
+        for root in &self.roots {
+            first = first.and(remove_root(root));
+        }
+        first
     }
 }
 
