@@ -20,6 +20,9 @@ use std::{
 /// Tries to make a folder, or to remove one, while others do the opposite. Each needs somebody else to come in between.
 const TRIES: usize = 10;
 
+/// Who is about to fill a folder has this file among what waits there. Staging folders are named by ids of writes.
+const FILLING: &str = "filling";
+
 /// A folder in which the files of a write wait. Dropping it removes what is left there, and, if nothing was committed, the
 /// folders that were made for it.
 pub(super) struct Staging {
@@ -66,7 +69,7 @@ impl Staging {
     pub(super) fn commit(mut self, files: Vec<StagedFile>) -> Result<(), WriteError> {
         match self.kind {
             Kind::File => self.commit_file(only(&files)?)?,
-            Kind::NewFolder if self.folder.starts_with(&self.target) => self.append(&files)?,
+            Kind::NewFolder if self.folder.starts_with(&self.target) => self.fill(&files)?,
             Kind::NewFolder => self.commit_new(&files)?,
             Kind::Append => self.append(&files)?,
         }
@@ -102,6 +105,26 @@ impl Staging {
         })?;
         sync_parent(path);
         Ok(())
+    }
+
+    /// Puts the files into an empty folder that no rename can replace. Of several writers one gets it: whoever has the mark
+    /// looks whether it is still empty, and has the mark until it is not.
+    fn fill(&self, files: &[StagedFile]) -> Result<(), WriteError> {
+        let taken = || exists(&self.target, FOLDER_EXISTS);
+        let waiting = self.folder.parent().unwrap_or(&self.folder);
+        let mark = waiting.join(FILLING);
+        File::create_new(&mark).map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => taken(),
+            _ => WriteError::io("write", &mark)(e),
+        })?;
+        let filled = match is_empty(&self.target, waiting) {
+            Ok(true) => self.append(files),
+            Ok(false) => Err(taken()),
+            Err(e) => Err(WriteError::io("look into", &self.target)(e)),
+        };
+        // One that stays would only be in the way of a folder that is empty again.
+        warn("remove", &mark, fs::remove_file(&mark));
+        filled
     }
 
     fn append(&self, files: &[StagedFile]) -> Result<(), WriteError> {
@@ -212,6 +235,16 @@ impl Folders {
         // Not empty: another write uses it by now.
         self.made.iter().rev().for_each(|dir| drop(fs::remove_dir(dir)));
     }
+}
+
+/// Whether nothing but what waits is in a folder.
+fn is_empty(folder: &Path, waiting: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        if entry?.path() != waiting {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Says that a folder has all that belongs to it.
@@ -403,6 +436,39 @@ mod tests {
         let all = fixture.all();
         assert!(inside.iter().all(|f| all.contains(&(*f).to_owned())), "{all:?}");
         assert!(fixture.dir.path().join("out").is_symlink());
+    }
+
+    /// Both have begun while it was empty, and neither rename replaces it.
+    #[test]
+    fn of_two_writers_that_fill_one_folder_one_succeeds() {
+        let fixture = Fixture::new();
+        let inside = fixture.dir.path().join("elsewhere");
+        fs::create_dir(&inside).unwrap();
+        std::os::unix::fs::symlink("elsewhere", fixture.dir.path().join("out")).unwrap();
+        let first = fixture.begin("out", Kind::NewFolder, "w1").unwrap();
+        // As if they began at the same moment: what the first has made is not there for the second to see.
+        let (waiting, aside) = (inside.join("_temporary"), fixture.dir.path().join("aside"));
+        fs::rename(&waiting, &aside).unwrap();
+        let second = fixture.begin("out", Kind::NewFolder, "w2").unwrap();
+        let third = {
+            fs::rename(&waiting, fixture.dir.path().join("aside2")).unwrap();
+            fixture.begin("out", Kind::NewFolder, "w3").unwrap()
+        };
+        fs::rename(aside.join("w1"), waiting.join("w1")).unwrap();
+        fs::rename(fixture.dir.path().join("aside2/w2"), waiting.join("w2")).unwrap();
+        let files = [&first, &second, &third].map(|begun| leave(begun, &["part-0"]));
+        let [one, two, three] = files;
+        // While one fills it another comes.
+        fs::write(waiting.join(FILLING), "").unwrap();
+        let error = third.commit(three).unwrap_err();
+        assert!(matches!(error, WriteError::Exists { .. }), "{error}");
+        fs::remove_file(waiting.join(FILLING)).unwrap();
+        second.commit(two).unwrap();
+        let error = first.commit(one).unwrap_err();
+        assert!(matches!(error, WriteError::Exists { .. }), "{error}");
+        let mut names: Vec<_> = fs::read_dir(&inside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["_SUCCESS", "part-0"], "what waited there is gone");
     }
 
     #[test]
