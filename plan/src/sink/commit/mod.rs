@@ -1,5 +1,6 @@
 //! The driver's side of a write: before its tasks, and after them.
 
+mod etag;
 mod files;
 mod objects;
 

@@ -3,7 +3,7 @@
 //! A store has no rename, so the objects of a folder appear one by one; `_SUCCESS` comes last. A driver that is killed
 //! within these moments leaves a folder without it.
 
-use super::{Kind, SUCCESS, StagedFile, WriteError, only};
+use super::{Kind, SUCCESS, StagedFile, WriteError, etag, only};
 use crate::{
     sink::{
         objects::{AT_ONCE, abort, below},
@@ -109,26 +109,61 @@ impl Uploads {
             }
         }
         if failure.is_none() && self.kind != Kind::File {
-            failure = self.store.put(&mark, PutPayload::new()).await.err();
+            failure = self.put_mark(&mark).await.err();
         }
         let Some(error) = failure else { return Ok(()) };
-        if let (Kind::File, [file]) = (self.kind, &open[..])
-            && self.store.head(&self.path).await.is_ok_and(|there| there.size == file.bytes)
-        {
-            // It was completed, and only the answer was lost.
-            return Ok(());
+        if let (Kind::File, [file]) = (self.kind, &open[..]) {
+            return self.settle(file, &error).await;
         }
-        if self.kind != Kind::File {
-            // For the same reason those that could not be completed may be there as well. Their names are this write's alone;
-            // that of a single file may be another writer's by now.
-            done.extend(open.iter().cloned());
-        }
+        // Their answers may be lost, and they be there as well. Their names are this write's alone.
+        done.extend(open.iter().cloned());
         self.undo(open).await;
         self.delete(&done).await;
         if marked && let Err(e) = self.store.put(&mark, PutPayload::new()).await {
             tracing::warn!("{mark} cannot be put back: {e}");
         }
         Err(self.failed("write", &error))
+    }
+
+    /// Says that all is there. A mark that could not be put is not there afterwards, unless it is another write's.
+    async fn put_mark(&self, mark: &Path) -> object_store::Result<()> {
+        let anothers = self.store.head(mark).await.is_ok();
+        let put = self.store.put(mark, PutPayload::new()).await;
+        if put.is_err() && !anothers {
+            // It may have been put, and only the answer be lost.
+            self.remove(mark).await;
+        }
+        put.map(drop)
+    }
+
+    /// A single file that could not be completed: it is there, if only the answer was lost. Its name is not this write's
+    /// alone: what lies there may be another's.
+    async fn settle(&self, file: &StagedFile, error: &object_store::Error) -> Result<(), WriteError> {
+        let is_gone = |error: &object_store::Error| matches!(error, object_store::Error::NotFound { .. });
+        // First: from here on nothing completes it any more.
+        let aborted = self.parts.abort_multipart(&self.path, &file.staged).await.err();
+        // No upload is left when it has become the object.
+        let gone = is_gone(error) || aborted.as_ref().is_some_and(is_gone);
+        if gone && self.is_there(file).await {
+            return Ok(());
+        }
+        if let Some(e) = aborted.filter(|e| !is_gone(e)) {
+            tracing::warn!("an upload to {} cannot be aborted, and stays until the store removes it: {e}", self.path);
+        }
+        Err(self.failed("write", error))
+    }
+
+    /// Whether the object is this one.
+    async fn is_there(&self, file: &StagedFile) -> bool {
+        let Ok(there) = self.store.head(&self.path).await else { return false };
+        if there.size != file.bytes {
+            return false;
+        }
+        let same = there.e_tag.is_some_and(|tag| etag::is_of_parts(&tag, &file.parts));
+        if !same {
+            tracing::warn!("{} has as many bytes as this write's file, and nothing says that it is it", self.path);
+        }
+        same
     }
 
     /// Takes uploads back.
@@ -138,13 +173,17 @@ impl Uploads {
     }
 
     async fn delete(&self, files: &[StagedFile]) {
-        let delete = async |file: &StagedFile| match self.store.delete(&self.at(file)).await {
+        let delete = async |file: &StagedFile| self.remove(&self.at(file)).await;
+        stream::iter(files).for_each_concurrent(AT_ONCE, delete).await;
+    }
+
+    async fn remove(&self, path: &Path) {
+        match self.store.delete(path).await {
             Err(e) if !matches!(e, object_store::Error::NotFound { .. }) => {
-                tracing::warn!("cannot take back {}: {e}", self.at(file));
+                tracing::warn!("cannot take back {path}: {e}");
             }
             _ => {}
-        };
-        stream::iter(files).for_each_concurrent(AT_ONCE, delete).await;
+        }
     }
 
     fn at(&self, file: &StagedFile) -> Path {
@@ -159,3 +198,6 @@ impl Uploads {
         WriteError::Store { what, source }
     }
 }
+
+#[cfg(test)]
+mod tests;
