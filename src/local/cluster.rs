@@ -1,5 +1,6 @@
 //! `local-cluster[W,C,M]`: a cluster of one's own, whose executors and block services are real processes.
 
+use super::Spread;
 use crate::Error;
 use hearth_core::{Resources, conf::Conf, messages::worker::Address};
 use hearth_master::{
@@ -14,6 +15,8 @@ use std::{path::Path, sync::Arc};
 pub(crate) struct ClusterOfOurOwn {
     master: MasterHandle,
     workers: Vec<WorkerHandle>,
+    /// Goes after the workers, which still use it.
+    _spread: Spread,
     /// Where the master listens.
     pub(crate) address: Address,
     /// Cores of all workers.
@@ -31,12 +34,15 @@ impl ClusterOfOurOwn {
         let address = Address { host: "127.0.0.1".into(), port: master.port().unwrap_or_default() };
         let program = std::env::current_exe().map_err(Error::Program)?;
         let cores = workers.saturating_mul(each.cores);
-        let mut cluster = Self { master, workers: Vec::new(), address, cores, cores_each: each.cores };
+        let spread = Spread::make(conf)?;
+        let local_dirs = spread.paths();
+        let started = Vec::new();
+        let mut cluster = Self { master, workers: started, _spread: spread, address, cores, cores_each: each.cores };
         for place in 0..workers {
             let mut options = WorkerOptions::from_conf(conf);
             options.resources = each;
             options.work_dir = dir.join(format!("worker-{place}"));
-            options.local_dirs = super::spread(conf);
+            options.local_dirs.clone_from(&local_dirs);
             let dial = GrpcDial::new(vec![cluster.address.clone()]);
             let launcher = ProcessLauncher::new(ProcessOptions::from_conf(program.clone(), conf));
             cluster.workers.push(Worker::start(options, Arc::new(dial), Arc::new(launcher))?);

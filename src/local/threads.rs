@@ -1,6 +1,6 @@
 //! `local[N]`: all roles in this process.
 
-use super::{dial::InProcess, launcher::LocalLauncher};
+use super::{Spread, dial::InProcess, launcher::LocalLauncher};
 use crate::Error;
 use hearth_core::{
     Resources,
@@ -21,6 +21,8 @@ pub(crate) struct Threads {
     master: MasterHandle,
     worker: WorkerHandle,
     launcher: Arc<LocalLauncher>,
+    /// Goes after the worker, which still uses it.
+    _spread: Spread,
     /// What the one executor gets: all of it.
     pub(crate) resources: Resources,
 }
@@ -32,14 +34,15 @@ impl Threads {
         let mut options = WorkerOptions::from_conf(conf);
         options.resources.cores = cores.unwrap_or(options.resources.cores);
         options.work_dir = dir.join("work");
-        options.local_dirs = super::spread(conf);
+        let spread = Spread::make(conf)?;
+        options.local_dirs = spread.paths();
         let resources = options.resources;
         let accepting = master.clone();
         let dial = InProcess::new("the master", move |link| accepting.accept_worker(link));
         let launcher = Arc::new(LocalLauncher::default());
         let mut worker = Worker::start(options, Arc::new(dial), Arc::clone(&launcher) as _)?;
         super::registered(&mut worker).await?;
-        Ok(Self { master, worker, launcher, resources })
+        Ok(Self { master, worker, launcher, _spread: spread, resources })
     }
 
     /// How a driver in this process reaches the master.
