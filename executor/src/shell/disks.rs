@@ -100,17 +100,22 @@ impl Disks {
             self.failed(path);
             e.to_string()
         })?;
-        let free = stats.f_bavail.saturating_mul(stats.f_frsize);
-        let reserve = self.reserve.min(stats.f_blocks.saturating_mul(stats.f_frsize) / PART);
-        if free >= reserve {
-            return Ok(());
-        }
-        Err(format!(
-            "{} MiB are free on its disk, where {} MiB stay free; make room, or set hearth.disk.reserve",
-            free >> 20,
-            reserve >> 20
-        ))
+        let bytes = |blocks: u64| blocks.saturating_mul(stats.f_frsize);
+        room(bytes(stats.f_bavail), bytes(stats.f_blocks), self.reserve)
     }
+}
+
+/// Whether a file may be begun on a disk of so many bytes, of which some are free; or why not.
+fn room(free: u64, all: u64, reserve: u64) -> Result<(), String> {
+    let reserve = reserve.min(all / PART);
+    if free >= reserve {
+        return Ok(());
+    }
+    Err(format!(
+        "{} MiB are free on its disk, where {} MiB stay free; make room, or set hearth.disk.reserve",
+        free >> 20,
+        reserve >> 20
+    ))
 }
 
 fn disk(path: &Path, message: String) -> TaskFailure {
@@ -158,5 +163,62 @@ mod tests {
         };
         assert_eq!(path, bad.display().to_string());
         assert!(message.contains("Not a directory"), "{message}");
+    }
+
+    #[test]
+    fn the_reserve_stays_free_but_for_a_part_of_a_small_disk() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!(room(GIB, 1000 * GIB, GIB), Ok(()));
+        let refused = room(GIB - 1, 1000 * GIB, GIB).unwrap_err();
+        assert_eq!(
+            refused,
+            "1023 MiB are free on its disk, where 1024 MiB stay free; make room, or set hearth.disk.reserve"
+        );
+        // A fiftieth of ten is less than one.
+        assert_eq!(room(GIB / 5, 10 * GIB, GIB), Ok(()));
+        assert!(room(GIB / 5 - 1, 10 * GIB, GIB).is_err());
+        assert_eq!(room(0, 1000 * GIB, 0), Ok(()), "nothing is reserved");
+        assert_eq!(room(0, 0, GIB), Ok(()), "what has no size has no end");
+    }
+
+    /// A disk of ten MiB. None when this process is not root, or `HEARTH_SKIP_MOUNT_TESTS=1` says that mounts are not to be had.
+    struct SmallDisk(PathBuf);
+
+    impl SmallDisk {
+        fn mount(dir: PathBuf) -> Option<Self> {
+            let skip = std::env::var_os("HEARTH_SKIP_MOUNT_TESTS").is_some_and(|value| value == "1");
+            if skip || !rustix::process::geteuid().is_root() {
+                return None;
+            }
+            std::fs::create_dir(&dir).unwrap();
+            let mut mount = std::process::Command::new("mount");
+            let mounted = mount.args(["-t", "tmpfs", "-o", "size=10m", "tmpfs"]).arg(&dir).status().unwrap();
+            assert!(mounted.success(), "where mounts are not allowed, set HEARTH_SKIP_MOUNT_TESTS=1");
+            Some(Self(dir))
+        }
+    }
+
+    impl Drop for SmallDisk {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+        }
+    }
+
+    #[test]
+    fn no_file_is_begun_where_less_than_the_reserve_is_free() {
+        let root = tempfile::tempdir().unwrap();
+        let (small, other) = (root.path().join("small"), root.path().join("other"));
+        let Some(_disk) = SmallDisk::mount(small.clone()) else { return };
+        let both = Disks::new(vec![small.clone(), other.clone()], 1 << 20);
+        let alone = Disks::new(vec![small.clone()], 1 << 20);
+        assert_eq!(both.choose().unwrap(), small, "a fiftieth of it is free");
+        // A fiftieth is 204 KiB, and 100 are left.
+        std::fs::write(small.join("full"), vec![1; (10 << 20) - (100 << 10)]).unwrap();
+        assert!((0..4).all(|_| both.choose().unwrap() == other));
+        let TaskFailure::Disk { path, message } = alone.choose().unwrap_err() else { panic!("another failure") };
+        assert_eq!(path, small.display().to_string());
+        assert!(message.starts_with("0 MiB are free on its disk, where 0 MiB stay free"), "{message}");
+        std::fs::remove_file(small.join("full")).unwrap();
+        assert_eq!(alone.choose().unwrap(), small, "room was made");
     }
 }
