@@ -16,12 +16,16 @@
 //! What holds:
 //! - What tasks read together is read once by an executor, however many of its tasks want it; and once by all executors of a worker.
 //! - A peer is never needed: whatever is wrong with it, the writer's server is asked, and only its failures are failures.
-//! - Pieces go when the shuffle goes. One that is broken goes at once, so that the next attempt reads it anew.
+//! - Nor is a disk: a piece that cannot be written is read from the writer's server by each task that wants it.
+//! - Executors of one worker share directories, and may write one piece at once: see [`WriterId`].
+//! - Pieces go when the shuffle goes. One that is broken goes at once; what its block is read together with is from then on
+//!   read from the writers' servers, so that a disk that fails costs one attempt, and not one a piece.
 
+use super::disks::Disks;
 use futures::{StreamExt, TryStreamExt, stream};
-use hearth_blocks::{AsyncOutputWriter, BlockId, Fetcher, OutputId, Wanted, WriterOptions};
+use hearth_blocks::{AsyncOutputWriter, BlockId, Fetcher, OutputId, Wanted, WriteError, WriterId, WriterOptions};
 use hearth_core::{
-    ApplicationId, ShuffleId,
+    ApplicationId, ExecutorId, ShuffleId,
     messages::{
         task::{BlockLocation, TaskFailure},
         worker::Address,
@@ -30,8 +34,11 @@ use hearth_core::{
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::sync::OnceCell;
 
@@ -46,18 +53,42 @@ const AT_ONCE: usize = 4;
 #[derive(Debug)]
 pub(super) struct Replicas {
     pub(super) application: ApplicationId,
-    /// Where its own outputs are.
-    pub(super) dir: PathBuf,
+    pub(super) executor: ExecutorId,
+    /// Where its own outputs are, and the pieces.
+    pub(super) disks: Arc<Disks>,
     pub(super) own: BlockLocation,
     /// Asks the writers' servers.
     pub(super) fetcher: Fetcher,
     /// Asks peers, and once only: what they have not got, others have.
     pub(super) peers: Fetcher,
     pub(super) kept: Mutex<Kept>,
+    /// Writers of pieces so far.
+    pub(super) writers: AtomicU64,
 }
 
-/// Outputs that are read together; whoever comes first reads them, and others wait for that.
-type Kept = HashMap<Vec<OutputId>, Arc<OnceCell<()>>>;
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// Outputs that are read together; whoever comes first reads them, and others wait for that.
+    together: HashMap<Vec<OutputId>, Arc<OnceCell<()>>>,
+    /// The directory of each piece. One that is not here is read from its writer's server.
+    places: HashMap<OutputId, PathBuf>,
+}
+
+/// Why a piece is not here.
+enum Failed {
+    /// It could not be read; so cannot the block.
+    Read(TaskFailure),
+    /// It could not be written, which is no harm.
+    Write(WriteError),
+    /// No directory takes it, which is no harm either.
+    NoDisk(TaskFailure),
+}
+
+impl From<WriteError> for Failed {
+    fn from(e: WriteError) -> Self {
+        Self::Write(e)
+    }
+}
 
 /// A run of bytes of a block.
 struct Part<'b> {
@@ -81,35 +112,57 @@ impl Replicas {
     /// Reads what this executor has not got of these blocks.
     pub(super) async fn keep(&self, blocks: &[Wanted], peers: &[BlockLocation]) -> Result<(), TaskFailure> {
         let outputs = blocks.iter().map(|block| block.id.output).collect();
-        let cell = Arc::clone(self.kept().entry(outputs).or_default());
+        let cell = Arc::clone(self.kept().together.entry(outputs).or_default());
         let fetch = || self.fetch(blocks.iter().flat_map(|block| self.parts(block, peers)).collect());
         cell.get_or_try_init(fetch).await?;
         Ok(())
     }
 
-    /// Where the pieces of a block are that is kept, in order.
+    /// Where the pieces of a block are, in order: in files of this machine, as far as they are kept.
     pub(super) fn pieces(&self, block: &Wanted) -> Vec<Wanted> {
-        // By port 0: its own files are never worth a request.
-        let here = BlockLocation { address: Address { port: 0, ..self.own.address.clone() }, ..self.own.clone() };
-        let piece = |part: Part<'_>| Wanted::whole(here.clone(), part.id.block(0), part.len);
+        let kept = self.kept();
+        let piece = |part: Part<'_>| match kept.places.get(&part.id) {
+            Some(dir) => Wanted::whole(self.here(dir), part.id.block(0), part.len),
+            None => part.of_the_writer(),
+        };
         self.parts(block, &[]).into_iter().map(piece).collect()
     }
 
-    /// Drops a piece that could not be read, and with it that all pieces of its block are here.
+    /// A directory of this executor's, by port 0: its own files are never worth a request.
+    fn here(&self, dir: &Path) -> BlockLocation {
+        let address = Address { port: 0, ..self.own.address.clone() };
+        BlockLocation { address, directory: dir.to_string_lossy().into_owned(), ..self.own.clone() }
+    }
+
+    /// Drops a piece that could not be read, and keeps nothing more of what is read together with its block.
     pub(super) async fn broke(&self, id: BlockId) {
-        let OutputId::Replica { shuffle, map_partition, task, .. } = id.output else { return };
-        let output = OutputId::Map { shuffle, map_partition, task };
-        self.kept().retain(|outputs, _| !outputs.contains(&output));
+        let Some(of) = block_of(&id.output) else { return };
+        let dir = {
+            let mut kept = self.kept();
+            let Kept { together, places } = &mut *kept;
+            let dir = places.remove(&id.output);
+            for outputs in together.keys().filter(|outputs| outputs.contains(&of)) {
+                places.retain(|piece, _| block_of(piece).is_none_or(|of| !outputs.contains(&of)));
+            }
+            dir
+        };
+        let Some(dir) = dir else { return };
+        self.disks.failed(&dir);
         // The index first: no reader may find it without its data. They may be gone already.
         for file in [id.output.index_file(), id.output.data_file()] {
-            let _ = tokio::fs::remove_file(self.dir.join(file)).await;
+            let _ = tokio::fs::remove_file(dir.join(file)).await;
         }
     }
 
     /// Nobody wants these any more.
     pub(super) fn forget(&self, shuffles: &[ShuffleId]) {
-        let gone = |id: &OutputId| matches!(id, OutputId::Map { shuffle, .. } if shuffles.contains(shuffle));
-        self.kept().retain(|outputs, _| !outputs.iter().any(gone));
+        let gone = |id: &OutputId| match id {
+            OutputId::Map { shuffle, .. } | OutputId::Replica { shuffle, .. } => shuffles.contains(shuffle),
+            OutputId::Result { .. } => false,
+        };
+        let mut kept = self.kept();
+        kept.together.retain(|outputs, _| !outputs.iter().any(gone));
+        kept.places.retain(|piece, _| !gone(piece));
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -133,29 +186,84 @@ impl Replicas {
         let salt = hash(&self.own);
         parts.sort_by_key(|part| (part.home.is_some(), hash(&(salt, part.id))));
         let parts = stream::iter(parts.into_iter().map(Ok));
-        parts.try_for_each_concurrent(AT_ONCE, |part| self.fetch_part(part)).await
+        let unkept = Mutex::default();
+        parts.try_for_each_concurrent(AT_ONCE, |part| self.fetch_part(part, &unkept)).await?;
+        let unkept = unkept.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = unkept.first() {
+            tracing::warn!("{} pieces of what every task reads are not kept; of the first: {first}", unkept.len());
+        }
+        Ok(())
     }
 
-    async fn fetch_part(&self, part: Part<'_>) -> Result<(), TaskFailure> {
-        if matches!(tokio::fs::try_exists(self.dir.join(part.id.index_file())).await, Ok(true)) {
-            // Another executor of this worker has it, or an attempt that was cancelled had.
-            return Ok(());
-        }
-        let mut writer = AsyncOutputWriter::create(&self.dir, part.id, 1, WriterOptions::default());
-        let at_home = match &part.home {
-            Some(home) => {
-                let wanted = Wanted::whole(home.clone(), part.id.block(0), part.len);
-                read(&self.peers, &self.application, wanted, &mut writer).await.is_ok()
-            }
-            None => false,
+    /// What cannot be kept is added to `unkept`, with the reason.
+    async fn fetch_part(&self, part: Part<'_>, unkept: &Mutex<Vec<String>>) -> Result<(), TaskFailure> {
+        let kept = match self.found(&part.id).await {
+            Some(dir) => Ok(dir),
+            None => self.read_part(&part).await,
         };
-        if !at_home {
-            writer = AsyncOutputWriter::create(&self.dir, part.id, 1, WriterOptions::default());
-            let wanted = Wanted { range: part.from..part.from + part.len, ..part.block.clone() };
-            read(&self.fetcher, &self.application, wanted, &mut writer).await?;
-        }
-        writer.commit().await?;
+        let why = match kept {
+            Ok(dir) => {
+                let Kept { together, places } = &mut *self.kept();
+                // Unless it was forgotten meanwhile.
+                if together.keys().any(|outputs| outputs.contains(&part.block.id.output)) {
+                    places.insert(part.id, dir);
+                }
+                return Ok(());
+            }
+            Err(Failed::Read(failure)) => return Err(failure),
+            Err(Failed::NoDisk(failure)) => failure.to_string(),
+            Err(Failed::Write(e)) => {
+                self.disks.failed(&e.path);
+                e.to_string()
+            }
+        };
+        unkept.lock().unwrap_or_else(PoisonError::into_inner).push(why);
         Ok(())
+    }
+
+    /// Where a piece is that another executor of this worker has, or that an attempt had which was cancelled.
+    async fn found(&self, id: &OutputId) -> Option<PathBuf> {
+        for dir in self.disks.paths() {
+            if matches!(tokio::fs::try_exists(dir.join(id.index_file())).await, Ok(true)) {
+                return Some(dir.to_owned());
+            }
+        }
+        None
+    }
+
+    /// Reads a piece from its home, else from the writer's server, into a file of the directory that this gives.
+    async fn read_part(&self, part: &Part<'_>) -> Result<PathBuf, Failed> {
+        let dir = self.disks.choose().map_err(Failed::NoDisk)?;
+        if let Some(home) = &part.home {
+            let mut writer = self.writer(dir, part.id);
+            let wanted = Wanted::whole(home.clone(), part.id.block(0), part.len);
+            match read(&self.peers, &self.application, wanted, &mut writer).await {
+                Ok(()) => {
+                    writer.commit().await?;
+                    return Ok(dir.to_owned());
+                }
+                // Others have what a peer has not got.
+                Err(Failed::Read(_)) => {}
+                Err(failed) => return Err(failed),
+            }
+        }
+        let mut writer = self.writer(dir, part.id);
+        read(&self.fetcher, &self.application, part.of_the_writer(), &mut writer).await?;
+        writer.commit().await?;
+        Ok(dir.to_owned())
+    }
+
+    fn writer(&self, dir: &Path, id: OutputId) -> AsyncOutputWriter {
+        let turn = self.writers.fetch_add(1, Ordering::Relaxed);
+        let writer = Some(WriterId { executor: self.executor, turn });
+        AsyncOutputWriter::create(dir, id, 1, WriterOptions { writer, ..WriterOptions::default() })
+    }
+}
+
+impl Part<'_> {
+    /// It, from the writer's server.
+    fn of_the_writer(&self) -> Wanted {
+        Wanted { range: self.from..self.from + self.len, ..self.block.clone() }
     }
 }
 
@@ -164,12 +272,21 @@ async fn read(
     application: &ApplicationId,
     wanted: Wanted,
     into: &mut AsyncOutputWriter,
-) -> Result<(), TaskFailure> {
+) -> Result<(), Failed> {
     let mut pieces = fetcher.fetch(application, vec![wanted]);
     while let Some(piece) = pieces.next().await {
-        into.write(0, piece?.bytes).await?;
+        let piece = piece.map_err(|e| Failed::Read(e.into()))?;
+        into.write(0, piece.bytes).await?;
     }
     Ok(())
+}
+
+/// The output that a piece is of.
+const fn block_of(piece: &OutputId) -> Option<OutputId> {
+    match *piece {
+        OutputId::Replica { shuffle, map_partition, task, .. } => Some(OutputId::Map { shuffle, map_partition, task }),
+        OutputId::Map { .. } | OutputId::Result { .. } => None,
+    }
 }
 
 /// The peer that all choose for a piece; when one comes or goes, only its own pieces move.
@@ -185,28 +302,4 @@ fn hash(of: &impl Hash) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use hearth_core::TaskId;
-
-    fn peer(port: u16) -> BlockLocation {
-        let address = Address { host: "h".into(), port };
-        BlockLocation { worker: "w".parse().unwrap(), executor: None, address, directory: "/d".into() }
-    }
-
-    #[test]
-    fn pieces_are_spread_over_homes_and_few_move_when_a_peer_goes() {
-        let peers: Vec<_> = (1..=8).map(peer).collect();
-        let id = |piece| OutputId::Replica { shuffle: ShuffleId(1), map_partition: 0, task: TaskId(3), piece };
-        let homes: Vec<_> = (0..800).map(|piece| home(&id(piece), &peers).unwrap().address.port).collect();
-        for port in 1..=8 {
-            let count = homes.iter().filter(|home| **home == port).count();
-            assert!((60..=140).contains(&count), "peer {port} is the home of {count} pieces of 800");
-        }
-        for (piece, before) in (0..).zip(&homes) {
-            let after = home(&id(piece), &peers[..7]).unwrap().address.port;
-            assert!(after == *before || *before == 8);
-        }
-        assert!(home(&id(0), &[]).is_none());
-    }
-}
+mod tests;
