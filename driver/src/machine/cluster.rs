@@ -54,6 +54,10 @@ impl Driver {
     }
 
     fn executor_registers(&mut self, now: Now, link: LinkId, said: ExecutorRegistration, fx: &mut Vec<Effect>) {
+        if self.master.is_nameless() {
+            // It was quicker than the master's word on whose it is. It comes again.
+            return fx.push(Effect::CloseExecutorLink { link });
+        }
         if let Err(refusal) = self.vet(&said) {
             let text = format!("executor {} at {} was refused: {refusal}", said.executor, said.host);
             fx.push(Effect::Log { level: Level::Warn, text });
@@ -170,7 +174,7 @@ impl Driver {
                 self.act_on(crash.now, verdict, fx);
             }
         }
-        self.dag.executor_lost(id);
+        self.dag.executor_lost(id, self.options.stage_max_attempts);
     }
 
     pub(super) fn master_said(&mut self, now: Now, message: AppDown, fx: &mut Vec<Effect>) {
@@ -230,7 +234,7 @@ impl Driver {
         for id in self.executors.on_worker(worker) {
             self.drop_executor(id, None, fx);
         }
-        self.dag.worker_removed(worker);
+        self.dag.worker_removed(worker, self.options.stage_max_attempts);
     }
 
     /// The master has nothing (more) for us. That matters when we have nothing at all.

@@ -96,6 +96,11 @@ impl MasterLink {
         }
     }
 
+    /// Whether the application has a master and no id yet.
+    pub(super) fn is_nameless(&self) -> bool {
+        self.application.is_none() && !matches!(self.state, State::Alone | State::Closed)
+    }
+
     /// Whether this is our application: one that was here before may have had the same address.
     pub(super) fn is_ours(&self, application: &ApplicationId) -> bool {
         self.application.as_ref().map_or(self.state == State::Alone, |ours| ours == application)

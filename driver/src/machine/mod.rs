@@ -259,7 +259,7 @@ pub enum JobNews {
         /// What its tasks did so far.
         metrics: Box<StageMetrics>,
     },
-    /// A result partition is there, in any order. Each comes once, and again after its reader said that it is lost.
+    /// A result partition is there, in any order. Each comes once, and again when it is lost.
     Result {
         /// Which.
         partition: u32,

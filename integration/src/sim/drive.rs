@@ -45,6 +45,7 @@ impl Cluster {
         let process = DriverProcess {
             machine: driver::Driver::new(options),
             place,
+            application: None,
             since: self.now,
             jobs: BTreeMap::new(),
             submitted: 0,
@@ -85,7 +86,11 @@ impl Cluster {
                     self.outcome.copies += u64::from(text.contains("gets a copy"));
                     self.trace.say(self.now, || format!("{id:?} driver: {text}"));
                 }
-                driver::Effect::Named(_) => {}
+                driver::Effect::Named(application) => {
+                    if let Some(driver) = self.nodes[id.0].driver_mut() {
+                        driver.application = Some(application);
+                    }
+                }
                 driver::Effect::Stopped => {
                     self.close_all(id);
                     if let Process::Driver(driver) = &mut self.nodes[id.0].process {

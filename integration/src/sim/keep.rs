@@ -149,8 +149,13 @@ impl Cluster {
     fn remove_files(&mut self, id: NodeId, application: &ApplicationId) {
         let Some(place) = self.nodes[id.0].worker().map(|worker| worker.place) else { return };
         let Some(owner) = self.owners.get(application).copied() else { return };
+        let driver = self.nodes[owner.0].driver();
+        if driver.is_some_and(|driver| driver.application.as_ref() != Some(application)) {
+            return; // Its driver never heard of it, and has another one.
+        }
+        let runs = driver.is_some();
         self.seats[place].disk.remove_all(owner);
-        if self.nodes[owner.0].driver().is_some() {
+        if runs {
             // A master that was started again knows of no application; one that misses a driver for long gives it up.
             assert!(
                 justify::may_be_disowned(self, owner),

@@ -7,7 +7,7 @@ use hearth_executor::machine as executor;
 use hearth_master::machine as master;
 use hearth_worker::machine as worker;
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt,
     sync::Arc,
 };
@@ -53,6 +53,8 @@ pub(super) struct DriverProcess {
     pub(super) machine: driver::Driver,
     /// Whose driver it is.
     pub(super) place: usize,
+    /// The id that a master gave to its application.
+    pub(super) application: Option<ApplicationId>,
     /// When it began.
     pub(super) since: Now,
     /// The jobs that run.
@@ -77,6 +79,8 @@ pub(super) struct Job {
     pub(super) place: usize,
     /// What came and was not taken.
     pub(super) came: BTreeMap<u32, ResultBlock>,
+    /// Partitions whose result was stored: such a one may be lost, and come again.
+    pub(super) stored: BTreeSet<u32>,
     /// The rows that were taken, in order.
     pub(super) rows: Vec<Row>,
     /// The reader is at one.

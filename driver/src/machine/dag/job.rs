@@ -2,7 +2,10 @@
 
 use super::Gate;
 use crate::machine::options::INLINE_LIMIT;
-use hearth_core::{JobId, Mutant, StageId, TaskId, messages::task::ResultBlock};
+use hearth_core::{
+    JobId, Mutant, StageId, TaskId,
+    messages::task::{BlockLocation, ResultBlock},
+};
 use std::collections::BTreeMap;
 
 /// Where a job stands.
@@ -28,12 +31,14 @@ pub(crate) struct Job {
     pub(crate) released: bool,
     /// Attempts whose results are stored at executors.
     pub(crate) stored: Vec<TaskId>,
-    /// Of those, the ones that count and were not taken, by partition.
-    untaken: BTreeMap<u32, TaskId>,
+    /// Of those, the ones that count and were not taken, by partition, with where they are.
+    untaken: BTreeMap<u32, (TaskId, BlockLocation)>,
     /// How often the result of a partition was lost that is not taken. Each for itself: a disk may take many with it.
     losses: BTreeMap<u32, u32>,
     delivered: Vec<bool>,
     done: u32,
+    /// Which partitions were taken: one that is made again all the same is nobody's.
+    taken: Vec<bool>,
     /// Inline bytes that were handed out and not taken, by partition.
     waiting: BTreeMap<u32, u64>,
     waiting_bytes: u64,
@@ -54,6 +59,7 @@ impl Job {
             losses: BTreeMap::new(),
             delivered: vec![false; partitions as usize],
             done: 0,
+            taken: vec![false; partitions as usize],
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
             wanted: 0,
@@ -70,15 +76,19 @@ impl Job {
         let Some(slot) = slot.filter(|slot| !**slot || Mutant::ResultAcceptedTwice.is_on()) else { return false };
         *slot = true;
         self.done += 1;
+        let taken = self.taken[partition as usize];
         match block {
+            ResultBlock::Inline(_) if taken => {}
             ResultBlock::Inline(bytes) => {
                 let bytes = bytes.len() as u64;
                 self.waiting.insert(partition, bytes);
                 self.waiting_bytes += bytes;
             }
-            ResultBlock::Stored { .. } => {
+            ResultBlock::Stored { location, .. } => {
                 self.stored.push(task);
-                self.untaken.insert(partition, task);
+                if !taken {
+                    self.untaken.insert(partition, (task, location.clone()));
+                }
             }
         }
         true
@@ -90,12 +100,21 @@ impl Job {
         self.untaken.remove(&partition);
         self.losses.remove(&partition);
         self.wanted = self.wanted.max(partition.saturating_add(1));
+        if let Some(taken) = self.taken.get_mut(partition as usize) {
+            *taken = true;
+        }
+    }
+
+    /// The stored results that were not taken and are gone.
+    pub(crate) fn lost_where(&self, gone: impl Fn(&BlockLocation) -> bool) -> Vec<(u32, TaskId)> {
+        let lost = self.untaken.iter().filter(|(_, (_, at))| gone(at));
+        lost.map(|(partition, (task, _))| (*partition, *task)).collect()
     }
 
     /// The reader cannot have the result that this attempt stored. Gives how often that happened with this partition; nothing
     /// when it is not the one that counts.
     pub(crate) fn lose(&mut self, partition: u32, task: TaskId) -> Option<u32> {
-        self.untaken.get(&partition).filter(|stored| **stored == task)?;
+        self.untaken.get(&partition).filter(|(stored, _)| *stored == task)?;
         self.untaken.remove(&partition);
         self.delivered[partition as usize] = false;
         self.done -= 1;
@@ -138,7 +157,9 @@ impl Job {
         let done = self.delivered.iter().filter(|delivered| **delivered).count();
         assert_eq!(done, self.done as usize, "job {} miscounts its results", self.id);
         assert_eq!(self.waiting.values().sum::<u64>(), self.waiting_bytes, "job {} miscounts its bytes", self.id);
-        let counts = |(p, task): (&u32, &TaskId)| self.delivered[*p as usize] && self.stored.contains(task);
+        let counts = |(p, (task, _)): (&u32, &(TaskId, BlockLocation))| {
+            self.delivered[*p as usize] && !self.taken[*p as usize] && self.stored.contains(task)
+        };
         assert!(self.untaken.iter().all(counts), "job {} waits for a result that is not there", self.id);
         assert!(self.phase != Phase::Kept || !self.released, "job {} keeps what nobody wants", self.id);
     }

@@ -1,10 +1,10 @@
 //! What a lost output means: which stages run again, and when running again is not enough.
 
-use super::{DagScheduler, Order, Phase, StageState};
+use super::{DagScheduler, Job, Order, Phase, StageState};
 use crate::machine::{failure::JobFailure, outputs::Lost, tasks::SetKey};
 use hearth_core::{
     ExecutorId, JobId, Mutant, Now, StageId, TaskId, WorkerId,
-    messages::task::{FetchCause, TaskFailure},
+    messages::task::{BlockLocation, FetchCause, TaskFailure},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -60,18 +60,27 @@ impl DagScheduler {
     }
 
     /// What this executor served itself is gone.
-    pub(crate) fn executor_lost(&mut self, executor: ExecutorId) {
-        let lost = self.outputs.unregister_where(|at| at.executor == Some(executor));
-        self.lost(lost, StageState::Waiting);
+    pub(crate) fn executor_lost(&mut self, executor: ExecutorId, max_losses: u32) {
+        self.gone(&|at| at.executor == Some(executor), &format!("executor {executor} is gone"), max_losses);
     }
 
     /// All that lay on this worker is gone.
-    pub(crate) fn worker_removed(&mut self, worker: &WorkerId) {
-        let lost = self.outputs.unregister_where(|at| at.worker == *worker);
-        self.lost(lost, StageState::Waiting);
+    pub(crate) fn worker_removed(&mut self, worker: &WorkerId, max_losses: u32) {
+        self.gone(&|at| at.worker == *worker, &format!("worker {worker} is gone"), max_losses);
     }
 
-    /// The reader of a job cannot have a result that was stored: it is made again.
+    /// What lay in some places is gone: map outputs, and stored results, before anybody looks for them there.
+    fn gone(&mut self, gone: &dyn Fn(&BlockLocation) -> bool, why: &str, max_losses: u32) {
+        let lost = self.outputs.unregister_where(gone);
+        self.lost(lost, StageState::Waiting);
+        let results = |job: &Job| job.lost_where(gone).into_iter().map(|lost| (job.id, lost)).collect::<Vec<_>>();
+        let results: Vec<_> = self.jobs.values().flat_map(results).collect();
+        for (job, (partition, task)) in results {
+            self.result_lost(job, partition, task, why.to_owned(), max_losses);
+        }
+    }
+
+    /// A result that was stored is gone, or its reader cannot have it: it is made again.
     pub(crate) fn result_lost(&mut self, id: JobId, partition: u32, task: TaskId, reason: String, max_losses: u32) {
         let Some(job) = self.jobs.get_mut(&id).filter(|job| job.phase == Phase::Open) else { return };
         let Some(losses) = job.lose(partition, task).filter(|_| !Mutant::LostResultIgnored.is_on()) else { return };

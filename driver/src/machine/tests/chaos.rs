@@ -48,6 +48,8 @@ struct World {
     /// Results that were stored and wait for their reader: job, partition and task.
     unread: Vec<(u32, u32, u64)>,
     results: BTreeMap<u32, BTreeSet<u32>>,
+    /// Partitions of which a stored result was lost, of any job.
+    lost: BTreeSet<u32>,
 }
 
 impl World {
@@ -75,6 +77,7 @@ impl World {
             over: BTreeMap::new(),
             unread: Vec::new(),
             results: BTreeMap::new(),
+            lost: BTreeSet::new(),
         }
     }
 
@@ -240,8 +243,11 @@ impl World {
                 [job, "result", partition] => {
                     let (job, partition) = (job[1..].parse().unwrap(), partition.parse().unwrap());
                     let fresh = self.results.entry(job).or_default().insert(partition);
-                    assert!(fresh, "partition {partition} of job {job} was handed out twice");
+                    assert!(fresh || self.lost.contains(&partition), "partition {partition} of job {job} came twice");
                     assert!(!self.over.contains_key(&job), "a result after the end");
+                }
+                ["Warn:", "the", "result", "of", "partition", partition, "was", "lost", ..] => {
+                    self.lost.insert(partition.parse().unwrap());
                 }
                 [job, end @ ("done" | "failed:"), ..] => {
                     let twice = self.over.insert(job[1..].parse().unwrap(), end.into());

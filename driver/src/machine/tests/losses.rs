@@ -477,3 +477,54 @@ fn an_executor_that_was_given_up_is_not_taken_back_by_its_grant() {
     c.master_says(AppDown::ExecutorGranted(super::grant(1, 1)));
     c.expect(&["to master: KillExecutors { executors: [exec-1], reason: \"the driver has given it up\" }"]);
 }
+
+/// Nobody has to look for them there in vain first.
+#[test]
+fn stored_results_go_with_whoever_stored_them() {
+    let mut c = with_master(&[1, 1]);
+    c.submit(1, vec![stage(3, &[])]);
+    c.store(0);
+    c.store(1);
+    c.take();
+    c.master_says(AppDown::WorkerRemoved { worker: "w1".parse().unwrap(), reason: "silent".into() });
+    let lines = c.take();
+    assert!(
+        lines.contains(&"Warn: the result of partition 0 was lost and is made again: worker w1 is gone".into()),
+        "{lines:?}"
+    );
+    c.result_lost(1, 0, 0); // The reader finds it out too.
+    c.expect(&[]);
+    c.succeed(3);
+    c.take();
+    let newest = c.launches.keys().map(|task| task.0).max().unwrap();
+    c.store(newest);
+    assert!(c.take().iter().any(|line| line == "j1 result 0" || line == "j1 result 2"));
+    (0..3).for_each(|partition| c.result_taken(1, partition));
+    let newest = c.launches.keys().map(|task| task.0).max().unwrap();
+    c.succeed(newest);
+    c.take();
+    c.release(1);
+    c.take();
+    c.driver.assert_empty();
+}
+
+/// A result that was taken may be made again all the same; nobody waits for it.
+#[test]
+fn a_result_that_was_taken_is_not_waited_for_again() {
+    let mut c = with_master(&[1, 1]);
+    c.submit(1, vec![stage(2, &[])]);
+    c.store(0);
+    c.take();
+    c.master_says(AppDown::WorkerRemoved { worker: "w1".parse().unwrap(), reason: "silent".into() });
+    // Its reader had it before.
+    c.result_taken(1, 0);
+    c.take();
+    c.succeed(1);
+    c.result_taken(1, 1);
+    c.store(2);
+    let lines = c.take();
+    assert!(lines.iter().any(|line| line == "j1 done"), "{lines:?}");
+    c.release(1);
+    c.take();
+    c.driver.assert_empty();
+}
