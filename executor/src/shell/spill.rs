@@ -3,6 +3,10 @@
 //! DataFusion's own files stay open for as long as they are there, lie in directories of which none is ever left out, and
 //! are read back without a look: it trusts the bytes, and bytes that are wrong are undefined behaviour. These are opened when
 //! they are written and read, and each piece has a checksum in memory.
+//!
+//! A repartition reads a file while it is still written: it opens its reader when there is a first batch, and asks for another
+//! one whenever that is there. So a reader goes by what is written when it asks, and not by what was when it was opened; and at
+//! the end of that it waits for as long as somebody writes, because an end is an end for good.
 
 use super::disks::Disks;
 use bytes::{Bytes, BytesMut};
@@ -18,11 +22,11 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, sync::watch};
 
 /// Bytes that have a checksum together, and are read at once.
 const PIECE: usize = 128 << 10;
@@ -43,7 +47,7 @@ impl TempFileFactory for Spills {
     fn create_temp_file(&self, _: &str) -> Result<Arc<dyn SpillFile>> {
         let dir = self.disks.choose().map_err(external)?;
         let path = dir.join(format!("spill-{}", self.next.fetch_add(1, Ordering::Relaxed)));
-        let file = Shared { path, disks: Arc::clone(&self.disks), sums: Mutex::default() };
+        let file = Shared { path, disks: Arc::clone(&self.disks), written: watch::Sender::default() };
         Ok(Arc::new(Spilled(Arc::new(file))))
     }
 }
@@ -54,17 +58,18 @@ struct Spilled(Arc<Shared>);
 struct Shared {
     path: PathBuf,
     disks: Arc<Disks>,
-    sums: Mutex<Sums>,
+    written: watch::Sender<Written>,
 }
 
-/// The bytes written, and the checksum of each piece of them.
-#[derive(Clone, Default)]
-struct Sums {
+/// The bytes written, the checksum of each piece of them, and how many still write.
+#[derive(Debug, Default)]
+struct Written {
     bytes: u64,
     pieces: Vec<u32>,
+    writers: usize,
 }
 
-impl Sums {
+impl Written {
     fn add(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let within = (self.bytes % PIECE as u64) as usize;
@@ -79,17 +84,30 @@ impl Sums {
             bytes = rest;
         }
     }
+
+    /// How many bytes come after these and belong to one piece, and the checksum of that piece from its beginning to them.
+    fn after(&self, given: u64) -> Option<(usize, u32)> {
+        let piece = given / PIECE as u64;
+        let end = self.bytes.min((piece + 1) * PIECE as u64);
+        let sum = *self.pieces.get(usize::try_from(piece).ok()?)?;
+        (end > given).then(|| ((end - given) as usize, sum))
+    }
 }
 
 impl Shared {
-    fn sums(&self) -> Sums {
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// The failure of a write, or of a read: the disk is left out for a while.
     fn failed(&self, error: &io::Error) -> TaskFailure {
         self.disks.failed(&self.path);
         self.failure(error.to_string())
+    }
+
+    /// The failure of a read whose bytes are others: nobody else writes here, so that it is the disk's.
+    fn changed(&self, from: u64, to: u64) -> TaskFailure {
+        self.disks.failed(&self.path);
+        self.failure(format!(
+            "bytes {from} to {to}: the disk gave back other bytes than were written; check it, or take it out of \
+             SPARK_LOCAL_DIRS / spark.local.dir"
+        ))
     }
 
     fn failure(&self, message: String) -> TaskFailure {
@@ -115,35 +133,44 @@ impl SpillFile for Spilled {
     }
 
     fn size(&self) -> Option<u64> {
-        Some(self.0.sums.lock().unwrap_or_else(PoisonError::into_inner).bytes)
+        Some(self.0.written.borrow().bytes)
     }
 
     fn read_stream(&self) -> Result<Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>> {
         let shared = Arc::clone(&self.0);
-        let sums = shared.sums();
-        let state = Reading { shared, sums, file: None, piece: 0 };
+        let written = shared.written.subscribe();
+        let state = Reading { shared, written, file: None, given: 0, sum: 0 };
         Ok(Box::pin(stream::try_unfold(state, |mut reading| async move {
-            let piece = reading.next().await.map_err(external)?;
-            Ok(piece.map(|piece| (piece, reading)))
+            let bytes = reading.next().await.map_err(external)?;
+            Ok(bytes.map(|bytes| (bytes, reading)))
         })))
     }
 
     fn open_writer(&self) -> Result<Box<dyn SpillWriter>> {
         let opened = OpenOptions::new().append(true).create(true).open(&self.0.path);
         let file = opened.map_err(|e| external(self.0.failed(&e)))?;
+        self.0.written.send_modify(|written| written.writers += 1);
         Ok(Box::new(Writer { shared: Arc::clone(&self.0), file }))
     }
 }
 
+/// Writes until it is dropped.
 struct Writer {
     shared: Arc<Shared>,
     file: File,
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.written.send_modify(|written| written.writers -= 1);
+    }
+}
+
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write_all(bytes).map_err(|e| io::Error::other(self.shared.failed(&e)))?;
-        self.shared.sums.lock().unwrap_or_else(PoisonError::into_inner).add(bytes);
+        // Only now may a reader go as far.
+        self.shared.written.send_modify(|written| written.add(bytes));
         Ok(bytes.len())
     }
 
@@ -160,15 +187,22 @@ impl SpillWriter for Writer {
 
 struct Reading {
     shared: Arc<Shared>,
-    sums: Sums,
+    written: watch::Receiver<Written>,
     file: Option<tokio::fs::File>,
-    piece: usize,
+    /// Bytes given out.
+    given: u64,
+    /// The checksum of those of them that belong to a piece of which there is more.
+    sum: u32,
 }
 
 impl Reading {
-    /// The next piece, once it is known to be what was written.
+    /// What comes next, up to the end of its piece or of what is written, once it is known to be what was written. The
+    /// checksum of a piece that was given out in part goes on from that part, so that every byte is verified before it is given.
     async fn next(&mut self) -> std::result::Result<Option<Bytes>, TaskFailure> {
-        let Some(sum) = self.sums.pieces.get(self.piece) else { return Ok(None) };
+        let from = self.given;
+        // The other end of this is in the file, which is here: it does not close.
+        let more = self.written.wait_for(|written| written.bytes > from || written.writers == 0).await.ok();
+        let Some((size, sum)) = more.and_then(|written| written.after(from)) else { return Ok(None) };
         let file = match &mut self.file {
             Some(file) => file,
             None => {
@@ -176,15 +210,13 @@ impl Reading {
                 self.file.insert(opened.map_err(|e| self.shared.failed(&e))?)
             }
         };
-        let from = self.piece as u64 * PIECE as u64;
-        let size = (self.sums.bytes - from).min(PIECE as u64) as usize;
         let mut bytes = BytesMut::zeroed(size);
         file.read_exact(&mut bytes).await.map_err(|e| self.shared.failed(&e))?;
-        if crc32c::crc32c(&bytes) != *sum {
-            self.shared.disks.failed(&self.shared.path);
-            return Err(self.shared.failure(format!("bytes {from} to {} are not those written", from + size as u64)));
+        if crc32c::crc32c_append(self.sum, &bytes) != sum {
+            return Err(self.shared.changed(from, from + size as u64));
         }
-        self.piece += 1;
+        self.given += size as u64;
+        self.sum = if self.given.is_multiple_of(PIECE as u64) { 0 } else { sum };
         Ok(Some(bytes.freeze()))
     }
 }
@@ -194,70 +226,4 @@ fn external(failure: TaskFailure) -> DataFusionError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use futures::TryStreamExt;
-    use hearth_plan::failure_of;
-
-    fn spills(dir: &Path) -> Spills {
-        Spills::new(Arc::new(Disks::new(vec![dir.to_owned()], 0)))
-    }
-
-    async fn read(file: &Arc<dyn SpillFile>) -> Result<Vec<u8>> {
-        Ok(file.read_stream()?.try_collect::<Vec<_>>().await?.concat())
-    }
-
-    fn written(spills: &Spills, sizes: &[usize]) -> (Arc<dyn SpillFile>, Vec<u8>) {
-        let file = spills.create_temp_file("test").unwrap();
-        let mut all = Vec::new();
-        let mut writer = file.open_writer().unwrap();
-        for (n, size) in sizes.iter().enumerate() {
-            let bytes: Vec<u8> = (0..*size).map(|i| (i * 7 + n) as u8).collect();
-            writer.write_all(&bytes).unwrap();
-            all.extend(bytes);
-        }
-        writer.finish().unwrap();
-        (file, all)
-    }
-
-    #[tokio::test]
-    async fn what_is_written_is_read_and_goes() {
-        let dir = tempfile::tempdir().unwrap();
-        let spills = spills(dir.path());
-        for sizes in [&[][..], &[1], &[PIECE], &[PIECE - 1, 2, PIECE], &[3 * PIECE + 5]] {
-            let (file, bytes) = written(&spills, sizes);
-            assert_eq!(file.size(), Some(bytes.len() as u64));
-            assert_eq!(read(&file).await.unwrap(), bytes);
-            assert_eq!(read(&file).await.unwrap(), bytes, "as often as one likes");
-        }
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-    }
-
-    #[tokio::test]
-    async fn bytes_that_changed_are_not_given_out() {
-        let dir = tempfile::tempdir().unwrap();
-        let (file, mut bytes) = written(&spills(dir.path()), &[2 * PIECE]);
-        bytes[PIECE + 9] ^= 1;
-        fs::write(file.path().unwrap(), &bytes).unwrap();
-        let TaskFailure::Disk { path, message } = failure_of(&read(&file).await.unwrap_err()) else {
-            panic!("another failure")
-        };
-        assert_eq!(Path::new(&path), file.path().unwrap());
-        assert_eq!(message, "bytes 131072 to 262144 are not those written");
-        fs::write(file.path().unwrap(), &bytes[..PIECE]).unwrap();
-        assert!(matches!(failure_of(&read(&file).await.unwrap_err()), TaskFailure::Disk { .. }));
-    }
-
-    #[test]
-    fn a_full_disk_is_that_through_arrow() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = spills(dir.path()).create_temp_file("test").unwrap();
-        std::os::unix::fs::symlink("/dev/full", file.path().unwrap()).unwrap();
-        let mut writer = file.open_writer().unwrap();
-        let error = writer.write_all(b"x").unwrap_err();
-        let error = DataFusionError::from(datafusion::arrow::error::ArrowError::from(error));
-        let TaskFailure::Disk { path, message } = failure_of(&error) else { panic!("another failure: {error}") };
-        assert_eq!(Path::new(&path), file.path().unwrap());
-        assert!(message.contains("No space left on device"), "{message}");
-    }
-}
+mod tests;
