@@ -17,6 +17,7 @@ use datafusion::{
         aggregates::{AggregateExec, AggregateMode},
         coalesce_partitions::CoalescePartitionsExec,
         joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec},
+        limit::GlobalLimitExec,
         recursive_query::RecursiveQueryExec,
         repartition::RepartitionExec,
         sorts::{sort::SortExec, sort_preserving_merge::SortPreservingMergeExec},
@@ -96,6 +97,8 @@ fn order_decides(plan: &Arc<dyn ExecutionPlan>) -> bool {
     }
     // A sample of the same rows in another order is another one, and where rows go depends on it.
     plan.fetch().is_some()
+        // OFFSET without LIMIT.
+        || plan.downcast_ref::<GlobalLimitExec>().is_some_and(|limit| limit.skip() > 0)
         || plan.is::<RangeSampleExec>()
         || plan.is::<WindowAggExec>()
         || plan.is::<BoundedWindowAggExec>()
