@@ -7,7 +7,7 @@
 //! an operator are copied into buffers of their own.
 
 use super::specialise::replace_children;
-use crate::leaf::over_one_input;
+use crate::leaf::passes_rows_on;
 use arrow::{
     array::{Array, ArrayRef, AsArray, GenericByteViewArray, RecordBatch},
     compute::concat,
@@ -16,12 +16,11 @@ use arrow::{
 use datafusion::{
     common::{
         Result,
-        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+        tree_node::{Transformed, TreeNode},
     },
     execution::{SendableRecordBatchStream, TaskContext},
-    physical_expr::PhysicalExpr,
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+        DisplayAs, DisplayFormatType, ExecutionPlan,
         joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec},
         sorts::sort::SortExec,
         stream::RecordBatchStreamAdapter,
@@ -94,30 +93,7 @@ impl ExecutionPlan for CompactViewsExec {
         "CompactViewsExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    over_one_input!();
+    passes_rows_on!();
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let batches = self.input.execute(partition, context)?.try_chunks(self.together).map(|batches| match batches {

@@ -42,6 +42,7 @@ use crate::{
 use bytes::Bytes;
 use datafusion::{
     common::{Result, plan_err},
+    execution::memory_pool::MemoryPool,
     physical_plan::{
         ExecutionPlan, ExecutionPlanProperties, coalesce_partitions::CoalescePartitionsExec,
         sorts::sort_preserving_merge::SortPreservingMergeExec,
@@ -103,7 +104,12 @@ impl TaskRun {
         self.checksum.get().copied()
     }
 
-    /// What it did so far, as far as its plan tells: rows, what its sources read, what its operators spilled and held.
+    /// The memory that it may have: for those who hold its output until it is written.
+    pub fn memory(&self) -> Arc<dyn MemoryPool> {
+        Arc::<TaskMemory>::clone(&self.memory)
+    }
+
+    /// What it did so far, as far as its plan tells: rows, what its sources read, what its operators spilled, and what it held.
     pub fn metrics(&self) -> TaskMetrics {
         TaskMetrics { rows: self.rows(), peak_memory: self.memory.peak(), ..self.operators.metrics() }
     }
@@ -133,11 +139,13 @@ fn start(payload: &DecodedPayload, partition: u32, source: Arc<dyn BlockSource>,
     let schema = plan.schema();
     let stage = plan;
     let plan = match payload.whole() {
-        true => nested::with_one_right_side(whole(Arc::clone(&stage), partition)?)?,
+        true => whole(Arc::clone(&stage), partition)?,
         false => specialise(&stage, partition as usize)?,
     };
+    // In every task: where the top is one partition, there may be several below.
+    let plan = nested::with_one_right_side(plan)?;
     let plan = if env.is_thrifty() { thrifty::spilling(plan)? } else { plan };
-    let plan = compact::kept_inputs(scan::guard(plan)?)?;
+    let plan = nested::with_left_sides_that_come_again(compact::kept_inputs(scan::guard(plan)?)?)?;
     let operators = Operators::of(&stage, &plan, partition as usize);
     let layout = match output {
         Output::Result if payload.discards() => Layout::Discarded,

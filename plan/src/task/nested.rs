@@ -1,10 +1,15 @@
-//! Nested loop joins in a task of several partitions.
+//! Nested loop joins whose left side does not fit into memory.
 //!
-//! When its left side does not fit into memory, DataFusion's operator goes over it in pieces, and then each partition of the
-//! right side decides by itself which rows of the left side found no partner: with several, a row comes more than once (a
-//! comment in its source says so). Where such a join gives rows of its left side alone, its right side is one partition.
+//! DataFusion's operator goes over it in pieces then, and two things about that are not as they should be:
+//! - Each partition of the right side decides by itself which rows of the left side found no partner: with several, a row comes
+//!   more than once (a comment in its source says so). Where such a join gives rows of its left side alone, its right side is
+//!   one partition. That the stage has one says nothing: there may be several below an aggregate, or in a recursive query.
+//! - It executes the left side a second time, which not everything can be: see [`again`].
 
-use super::specialise::replace_children;
+mod again;
+
+use super::specialise::{emits_left, replace_children};
+use again::AgainExec;
 use datafusion::{
     common::{
         JoinType, Result,
@@ -20,15 +25,26 @@ use std::sync::Arc;
 pub(super) fn with_one_right_side(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
         let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() else { return Ok(Transformed::no(node)) };
-        let gives_left = matches!(
-            join.join_type(),
-            JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark | JoinType::Full
-        );
+        // A full join of several does not go over its left side in pieces: it runs out of memory, and says so. One of a single
+        // right partition does, and then loses rows of its right side.
+        let gives_left = emits_left(*join.join_type()) && *join.join_type() != JoinType::Full;
         if !gives_left || join.right().output_partitioning().partition_count() <= 1 {
             return Ok(Transformed::no(node));
         }
         let right = Arc::new(CoalescePartitionsExec::new(Arc::clone(join.right())));
         let children = vec![Arc::clone(join.left()), right as Arc<dyn ExecutionPlan>];
+        Ok(Transformed::yes(replace_children(&node, children)?))
+    })
+    .data()
+}
+
+/// The same plan, where such joins can ask for their left side twice. Nothing may come between: what these keep is what the join
+/// keeps.
+pub(super) fn with_left_sides_that_come_again(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_up(|node| {
+        let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() else { return Ok(Transformed::no(node)) };
+        let left = Arc::new(AgainExec::new(Arc::clone(join.left())));
+        let children = vec![left as Arc<dyn ExecutionPlan>, Arc::clone(join.right())];
         Ok(Transformed::yes(replace_children(&node, children)?))
     })
     .data()
@@ -48,8 +64,9 @@ mod tests {
         logical_expr::Operator,
         physical_expr::expressions::{binary, col},
         physical_plan::{
-            collect,
+            Partitioning, collect,
             joins::utils::{ColumnIndex, JoinFilter},
+            repartition::RepartitionExec,
         },
     };
 
@@ -67,8 +84,8 @@ mod tests {
     }
 
     /// Each number of the left side up to 100 has one partner, in one of the partitions.
-    fn join() -> Arc<dyn ExecutionPlan> {
-        let (left, right) = (numbers(&[(0, 20_000)]), numbers(&[(0, 30), (30, 60), (60, 100)]));
+    fn join(left: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        let right = numbers(&[(0, 30), (30, 60), (60, 100)]);
         let both = arrow::datatypes::Schema::new(vec![
             left.schema().field(0).clone().with_name("l"),
             right.schema().field(0).clone().with_name("r"),
@@ -90,7 +107,20 @@ mod tests {
 
     #[tokio::test]
     async fn no_row_comes_twice_when_memory_is_short() {
+        let join = || join(numbers(&[(0, 20_000)]));
         assert_eq!(rows(join(), 100 << 20).await, (20_000, 100), "in memory");
         assert_eq!(rows(with_one_right_side(join()).unwrap(), 100 << 10).await, (20_000, 100), "in pieces");
+    }
+
+    #[tokio::test]
+    async fn a_left_side_that_can_be_executed_only_once_is_spilled_all_the_same() {
+        let numbers = numbers(&[(0, 10_000), (10_000, 20_000)]);
+        let key = col("n", &numbers.schema()).unwrap();
+        let spread = Arc::new(RepartitionExec::try_new(numbers, Partitioning::Hash(vec![key], 2)).unwrap());
+        let join = join(Arc::new(CoalescePartitionsExec::new(spread)));
+        let join = with_left_sides_that_come_again(with_one_right_side(join).unwrap()).unwrap();
+        assert_eq!(rows(Arc::clone(&join), 100 << 10).await, (20_000, 100));
+        let spilled = |plan: &Arc<dyn ExecutionPlan>| plan.metrics().and_then(|all| all.spilled_rows()).unwrap_or(0);
+        assert!(spilled(&join) >= 20_000, "{}", spilled(&join));
     }
 }

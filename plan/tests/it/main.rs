@@ -10,6 +10,7 @@ mod functions;
 mod harness;
 mod layouts;
 mod metrics;
+mod nested;
 mod operators;
 mod queries;
 mod range;

@@ -3,17 +3,16 @@
 //! A sort needs memory for a batch twice, and fails where it has not even that. How large a batch is its writer knew, or nobody:
 //! a few thousand rows of long texts are many megabytes.
 
-use crate::leaf::over_one_input;
+use crate::leaf::passes_rows_on;
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array},
     compute::take_record_batch,
     datatypes::DataType,
 };
 use datafusion::{
-    common::{Result, tree_node::TreeNodeRecursion},
+    common::Result,
     execution::{SendableRecordBatchStream, TaskContext},
-    physical_expr::PhysicalExpr,
-    physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, stream::RecordBatchStreamAdapter},
+    physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, stream::RecordBatchStreamAdapter},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use std::{fmt, sync::Arc};
@@ -48,30 +47,7 @@ impl ExecutionPlan for PiecesExec {
         "PiecesExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    over_one_input!();
+    passes_rows_on!();
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let batches = self.input.execute(partition, context)?;
