@@ -31,10 +31,9 @@ struct BlockWriter<'a> {
 }
 
 impl<'a> BlockWriter<'a> {
-    /// In the directory whose turn it is.
-    fn new(id: OutputId, partitions: u32, attempt: &Attempt<'a>) -> Result<Self, TaskFailure> {
-        let pool = &attempt.env.runtime().memory_pool;
-        let reservation = MemoryConsumer::new(format!("output of {id}")).register(pool);
+    /// In the directory whose turn it is. What it buffers is of the task's own memory, and counts as such.
+    fn new(id: OutputId, partitions: u32, run: &TaskRun, attempt: &Attempt<'a>) -> Result<Self, TaskFailure> {
+        let reservation = MemoryConsumer::new(format!("output of {id}")).register(&run.memory());
         let dir = attempt.outputs.choose()?;
         let location = BlockLocation { directory: dir.to_string_lossy().into_owned(), ..attempt.location.clone() };
         let writer = AsyncOutputWriter::create(dir, id, partitions, WriterOptions::default());
@@ -79,7 +78,7 @@ pub(super) async fn write_map(
         )));
     }
     let id = OutputId::Map { shuffle, map_partition: attempt.partition, task: attempt.task };
-    let mut writer = BlockWriter::new(id, partitions, attempt)?;
+    let mut writer = BlockWriter::new(id, partitions, run, attempt)?;
     while let Some(chunk) = run.next().await {
         let chunk = chunk?;
         writer.write(chunk.partition, chunk.bytes).await?;
@@ -113,7 +112,7 @@ async fn store_result(
     attempt: &Attempt<'_>,
 ) -> Result<Written, TaskFailure> {
     let task: TaskId = attempt.task;
-    let mut writer = BlockWriter::new(OutputId::Result { task }, 1, attempt)?;
+    let mut writer = BlockWriter::new(OutputId::Result { task }, 1, run, attempt)?;
     writer.write(0, collected).await?;
     writer.write(0, next).await?;
     while let Some(chunk) = run.next().await {

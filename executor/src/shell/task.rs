@@ -13,7 +13,7 @@ use hearth_core::{
     ApplicationId, Payload, PayloadHash, TaskId,
     messages::task::{BlockLocation, MapStatuses, TaskFailure, TaskLaunch, TaskMetrics, TaskOutput, TaskTarget},
 };
-use hearth_plan::{DecodedPayload, TaskEnv, run_task};
+use hearth_plan::{DecodedPayload, run_task};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -42,7 +42,6 @@ pub(super) struct Attempt<'a> {
     pub(super) partition: u32,
     pub(super) outputs: &'a Disks,
     pub(super) location: &'a BlockLocation,
-    pub(super) env: &'a TaskEnv,
 }
 
 impl Evaluator {
@@ -71,7 +70,7 @@ impl Evaluator {
         let source = Arc::new(ShuffleSource::new(self.application.clone(), fetcher, replicas, inputs));
         let mut run = run_task(&decoded, launch.partition, source.clone(), &env)?;
         let (outputs, location) = (&self.outputs, &self.location);
-        let attempt = Attempt { task: launch.task, partition: launch.partition, outputs, location, env: &env };
+        let attempt = Attempt { task: launch.task, partition: launch.partition, outputs, location };
         let written = match launch.target {
             TaskTarget::Shuffle { shuffle, partitions } => {
                 output::write_map(&mut run, (shuffle, partitions), &attempt).await?

@@ -97,11 +97,6 @@ impl TaskEnv {
         self.thrifty
     }
 
-    /// The runtime.
-    pub const fn runtime(&self) -> &Arc<RuntimeEnv> {
-        &self.runtime
-    }
-
     /// The memory of a task that begins, and the same over it.
     pub(super) fn begin(&self) -> (Arc<TaskMemory>, Self) {
         let memory = Arc::new(TaskMemory::new(&self.shares, self.slots, self.thrifty));

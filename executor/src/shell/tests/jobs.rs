@@ -90,3 +90,23 @@ async fn what_does_not_fit_into_memory_is_spilled() {
     timeout(PATIENCE, stage.executor.wait()).await.unwrap();
     assert!(!stage.work_dir.join("tmp").exists());
 }
+
+#[tokio::test]
+async fn what_an_output_buffers_is_of_its_tasks_memory() {
+    let mut stage = Stage::new().await;
+    let sql = "select a.l_comment, b.l_comment from tpch.sf0_1.lineitem a join tpch.sf0_1.lineitem b \
+               on a.l_orderkey = b.l_partkey";
+    // Small batches, so that what waits to be written is little beside what is.
+    let options = SessionOptions { partitions: 2, broadcast_bytes: None, batch_size: 512, ..SessionOptions::default() };
+    let planned = SqlSession::new(options).unwrap().plan(sql).await.unwrap();
+    let Planned::Query { graph, .. } = planned else { panic!("{planned:?} is no query") };
+    let map = &graph.stages[0];
+    assert!(map.output_partitions == 2 && map.inputs.is_empty(), "{map:?}");
+    let target = TaskTarget::Shuffle { shuffle: ShuffleId(0), partitions: 2 };
+    let task = stage.launch(&map.payload, 0, &[], target).await;
+    let (_, metrics) = stage.ended(task).await.unwrap();
+    // All of it waits for the commit.
+    assert_eq!(metrics.bytes_spilled, 0);
+    assert!(metrics.bytes_written > 4 << 20, "{metrics:?}");
+    assert!(metrics.peak_memory >= metrics.bytes_written, "{metrics:?}");
+}
