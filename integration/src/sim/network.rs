@@ -22,7 +22,7 @@ impl LinkKind {
         match self {
             Self::Worker => [Duration::from_secs(20); 2],
             Self::Application => [Duration::from_secs(10), Duration::from_secs(20)],
-            Self::Task => [Duration::from_secs(100), Duration::from_secs(60)],
+            Self::Task => [Duration::from_secs(16), Duration::from_secs(60)],
         }
     }
 }
