@@ -4,6 +4,9 @@ use super::clause::Action;
 use rustix::process::{Signal, getpid, kill_process};
 use std::{future::pending, io, thread, time::Duration};
 
+/// How soon all threads of a process stop when it is told to.
+const STOPS_WITHIN: Duration = Duration::from_millis(50);
+
 /// What is due at a point, in the order of the plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deeds(pub(super) Vec<Action>);
@@ -55,6 +58,8 @@ fn at_once(action: Action) -> io::Result<()> {
         }
         Action::Stop => {
             let _ = kill_process(getpid(), Signal::STOP);
+            // Another thread may take the signal; until it has, this one must not run on.
+            thread::sleep(STOPS_WITHIN);
             Ok(())
         }
         // Done where they are possible.
