@@ -3,9 +3,9 @@
 
 use clap::Parser;
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
-use hearth_integration::real::chaos::{Measured, Row, Trial, rows};
+use hearth_integration::real::chaos::{Measured, Row, rows};
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::catch_unwind,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -66,16 +66,13 @@ fn main() -> ExitCode {
 
 /// One run; nothing when a promise was broken, which the panic has told.
 fn tried(row: Row, is_faulty: bool) -> Option<Measured> {
-    let mut trial = Trial::new(is_faulty);
-    catch_unwind(AssertUnwindSafe(|| (row.run)(&mut trial))).ok()?;
-    Some(trial.measured())
+    catch_unwind(|| row.once(is_faulty)).ok()
 }
 
 fn table(all: &[Seen], repeat: usize) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
-    let header =
-        ["row", "fault", "fired", "right", "fault-free", "median", "slowest", "run again / lost", "left behind"];
+    let header = ["row", "fault", "fired", "right", "fault-free", "median", "slowest", "bound", "again / lost", "left"];
     table.set_header(header);
     for Seen { row, fault_free, runs, .. } in all {
         let mut times: Vec<_> = runs.iter().map(|run| run.time).collect();
@@ -83,9 +80,13 @@ fn table(all: &[Seen], repeat: usize) -> Table {
         let seconds = |time: Option<Duration>| time.map_or("-".into(), |time| format!("{:.1} s", time.as_secs_f64()));
         let fired: usize = runs.iter().map(|run| run.fired).sum();
         let again: usize = runs.iter().map(|run| run.run_again).sum();
-        let lost: Option<usize> = runs.iter().map(|run| run.lost).sum();
+        let lost: usize = runs.iter().map(|run| run.lost).sum();
         // A run that left anything is none that was right.
-        let left = if runs.len() == repeat { "nothing" } else { "see above" };
+        let left = match runs.len() == repeat {
+            _ if runs.iter().any(|run| run.is_skipped) => "skipped",
+            true => "nothing",
+            false => "see above",
+        };
         table.add_row([
             row.name.to_owned(),
             row.fault.to_owned(),
@@ -94,7 +95,8 @@ fn table(all: &[Seen], repeat: usize) -> Table {
             seconds(*fault_free),
             seconds(times.get(times.len() / 2).copied()),
             seconds(times.last().copied()),
-            lost.filter(|_| !runs.is_empty()).map_or("-".into(), |lost| format!("{again} / {lost}")),
+            seconds(Some(row.bound)),
+            if runs.is_empty() { "-".into() } else { format!("{again} / {lost}") },
             left.to_owned(),
         ]);
     }

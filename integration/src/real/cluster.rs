@@ -3,10 +3,13 @@
 use super::{Daemon, Process, Run, eventually, hearth, run};
 use hearth_core::{
     WorkerState,
-    messages::status::{ApplicationView, ClusterView},
+    messages::status::{ApplicationView, ClusterView, WorkerView},
 };
 use rustix::process::Signal;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// What makes block services and executors log each request for blocks.
 const LOG_BLOCKS: &str = "info,hearth_blocks=debug";
@@ -94,15 +97,26 @@ impl TestCluster {
 
     /// Starts one more worker in a directory and waits until it is registered.
     pub fn add_worker_in(&mut self, cores: u32, work: &Path) {
-        let name = format!("worker-{}", self.workers.len());
+        let place = self.workers.len();
+        let worker = self.start_worker(place, &format!("worker-{place}"), cores, work);
+        self.workers.push(worker);
+    }
+
+    /// Starts a worker where one was that is over, and waits until it is registered.
+    pub fn start_worker_again(&mut self, place: usize, cores: u32) {
+        let work = self.work_dir(place);
+        self.workers[place] = self.start_worker(place, &format!("worker-{place}-again"), cores, &work);
+    }
+
+    fn start_worker(&self, place: usize, name: &str, cores: u32, work: &Path) -> Daemon {
         let ClusterOptions { log, env, workers, .. } = &self.options;
         let mut command = hearth();
         command.args(["worker", &self.url, "--cores", &cores.to_string(), "--memory", "2g", "--work-dir"]).arg(work);
-        command.args(workers.get(self.workers.len()).into_iter().flatten());
+        command.args(workers.get(place).into_iter().flatten());
         command.envs(log.map(|filter| ("RUST_LOG", filter))).envs(env.iter().cloned());
-        let mut worker = Daemon::spawn(&name, &mut command, self.dir.path());
+        let mut worker = Daemon::spawn(name, &mut command, self.dir.path());
         worker.await_line("registered");
-        self.workers.push(worker);
+        worker
     }
 
     /// The directory that everything of this cluster lies in.
@@ -122,15 +136,30 @@ impl TestCluster {
 
     /// Starts `hearth sql` on this cluster.
     pub fn start_sql(&self, name: &str, args: &[&str]) -> Daemon {
+        let scratch = self.driver_scratch();
+        fs::create_dir_all(&scratch).expect("a directory for the drivers");
         let mut command = hearth();
-        command.args(["sql", "--master", &self.url, "--name", name]).args(args);
+        command.args(["sql", "--master", &self.url, "--name", name]).args(args).env("TMPDIR", scratch);
         Daemon::spawn(name, command.envs(self.options.env.iter().cloned()), self.dir.path())
+    }
+
+    /// Where the drivers that were [started](Self::start_sql) keep temporary files.
+    pub fn driver_scratch(&self) -> PathBuf {
+        self.dir.path().join("drivers")
     }
 
     /// What the master has.
     pub fn status(&self) -> ClusterView {
         let json = run(&["status", "--master", &self.url, "--json"]).ok();
         serde_json::from_str(&json).expect("the status is JSON")
+    }
+
+    /// What the master has of a worker.
+    pub fn worker(&self, place: usize) -> WorkerView {
+        let id =
+            fs::read_to_string(self.work_dir(place).join("worker-id")).expect("a worker that registered has an id");
+        let found = self.status().workers.into_iter().find(|worker| worker.id.as_str() == id.trim());
+        found.unwrap_or_else(|| panic!("the master does not know worker {id}"))
     }
 
     /// Waits until an application of this name is as `wanted`.

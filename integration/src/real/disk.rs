@@ -5,8 +5,13 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Set to 1 where root may not mount, such as in a container without that capability.
-const SKIP: &str = "HEARTH_SKIP_MOUNT_TESTS";
+/// Set to 1 where root may not mount or make control groups, such as in a container without those capabilities.
+pub(super) const SKIP: &str = "HEARTH_SKIP_MOUNT_TESTS";
+
+/// Whether this process is to set up what only root can.
+pub(super) fn may_set_up() -> bool {
+    std::env::var_os(SKIP).is_none_or(|value| value != "1") && rustix::process::geteuid().is_root()
+}
 
 /// A file system of a few MiB in memory, for as long as this lives.
 #[derive(Debug)]
@@ -19,7 +24,7 @@ impl SmallDisk {
     /// # Panics
     /// When root cannot mount, unless it was said: a test that checks nothing must not pass in silence.
     pub fn mount(dir: &Path, mib: u32) -> Option<Self> {
-        if std::env::var_os(SKIP).is_some_and(|value| value == "1") || !rustix::process::geteuid().is_root() {
+        if !may_set_up() {
             return None;
         }
         let size = format!("size={mib}m");

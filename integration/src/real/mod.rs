@@ -8,6 +8,7 @@ pub mod chaos;
 mod cluster;
 mod daemon;
 mod disk;
+mod group;
 mod processes;
 pub mod proxy;
 #[cfg(feature = "sql")]
@@ -17,6 +18,7 @@ pub use blocks::Traffic;
 pub use cluster::{ClusterOptions, TestCluster};
 pub use daemon::{Daemon, Run, run, run_command};
 pub use disk::SmallDisk;
+pub use group::SmallGroup;
 pub use processes::{Process, signal};
 #[cfg(feature = "sql")]
 pub use s3::S3Server;

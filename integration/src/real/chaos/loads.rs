@@ -1,54 +1,63 @@
-//! Tasks that hang, results that are too large, keys that have nearly all rows.
+//! Nodes that are slow.
 
-use super::{super::TestCluster, trial::Trial};
+use super::{ledger, trial::Trial};
 
-/// Rows of lineitem at scale 0.1, as TPC-H has them.
-const ROWS: &str = "600572";
-/// The sum of their quantities, by DuckDB.
-const QUANTITY: &str = "15334802.00";
+/// Tasks of the stage that does the work: ten rounds of the slots. Where there are fewer than three or so no copy can keep the
+/// promise: a task counts as slow after three times what others take, and its copy takes as long as they did.
+const TASKS: usize = 40;
+/// Milliseconds that each of them takes, and with the fault each on one node.
+const TAKES: (u64, u64) = (200, 1600);
+/// The same of the task that adds up what they give: it does next to nothing, and on that node eight times that.
+const ADDS_UP: u64 = 100;
+/// Runs of which the one in the middle counts: other tests run on the same cores.
+const RUNS: usize = 3;
 
-/// A16: one node never comes to an end with a task. A copy of it elsewhere does.
+/// Rows of lineitem at scale 0.1, as TPC-H has them, and the sum of their quantities, by DuckDB.
+const ROWS: &str = "n,s\n600572,15334802.00";
+
+/// A16: one node of four takes eight times as long for every task. Copies of what it has not done in time keep the whole below
+/// one and a half times what it takes without.
 pub(super) fn slow_node(trial: &mut Trial) {
-    trial.slowly("task.start[stage=2]=sleep(500)");
-    trial.failpoints("task.start[stage=2,partition=2]=hang*1");
-    let cluster = trial.cluster(&[1, 1]);
-    let conf = ["spark.speculation=true", "spark.speculation.quantile=0.5", "spark.speculation.multiplier=1.5"];
-    let args: Vec<_> = conf.iter().flat_map(|pair| ["--conf", pair]).collect();
-    let mut query = trial.start(&cluster, &args);
-    trial.ends_right(&mut query);
-    trial.must_have_fired(1..=1);
-    trial.only_lost_ran_again();
-    trial.nothing_is_left(&cluster);
-}
-
-/// A26: nine rows of ten have one key of a join, and executors have little memory.
-pub(super) fn skewed_key(trial: &mut Trial) {
-    let key = if trial.is_faulty() { "case when l_orderkey % 10 < 9 then 1 else l_orderkey end" } else { "l_orderkey" };
-    let keys = format!("select {key} as k, l_quantity as q from tpch.sf0_1.lineitem");
-    let cluster = trial.cluster(&[1, 1]);
-    if trial.is_faulty() {
-        let most = largest_share(&cluster, &keys);
-        assert!(most >= 90, "the largest key has {most} % of the rows");
-        trial.happened(1);
+    if !trial.is_faulty() {
+        many(trial);
+        return;
     }
-    let sql = format!(
-        "select count(*) as n, sum(q) as s from ({keys}) as l join tpch.sf0_1.orders as o on l.k = o.o_orderkey"
-    );
-    let conf =
-        ["spark.sql.autoBroadcastJoinThreshold=-1", "spark.sql.shuffle.partitions=4", "spark.executor.memory=512m"];
-    let args: Vec<_> = conf.iter().flat_map(|pair| ["--conf", pair]).collect();
-    let mut query = trial.start_sql(&cluster, &sql, "csv", &[&["--executor-cores", "1"][..], &args].concat());
-    let status = trial.ends(&mut query);
-    assert!(status.success(), "{}", query.log());
-    assert_eq!(query.output(), format!("n,s\n{ROWS},{QUANTITY}"), "{}", query.log());
-    trial.counted();
-    trial.nothing_is_left(&cluster);
+    let free = many(&mut trial.without_fault());
+    let slow = many(trial);
+    assert!(slow * 2 <= free * 3, "the tasks took {slow} ms, and {free} ms without the fault");
 }
 
-/// What part of the rows the most frequent key has, in percent.
-fn largest_share(cluster: &TestCluster, keys: &str) -> u32 {
-    let sql = format!("select max(n) * 100 / sum(n) from (select count(*) as n from ({keys}) group by k)");
-    let out = cluster.sql(&["--format", "csv", "-e", &sql]).ok();
-    let share = out.lines().last().and_then(|share| share.split('.').next());
-    share.and_then(|share| share.parse().ok()).unwrap_or_else(|| panic!("a share: {out}"))
+/// Runs it several times; gives the milliseconds from the first task's start to the last one's end.
+fn many(trial: &mut Trial) -> u64 {
+    let (fast, slow) = TAKES;
+    trial.slowly(&format!("task.start[stage=0]=sleep({fast})"));
+    trial.failpoints(&format!(
+        "task.start[stage=0,dir~/worker-1/]=sleep({}); task.start[stage=1,dir~/worker-1/]=sleep({ADDS_UP})",
+        slow - fast
+    ));
+    let cluster = trial.cluster(&[1, 1, 1, 1]);
+    let partitions = format!("spark.sql.shuffle.partitions={TASKS}");
+    let conf = ["--executor-cores", "1", "--conf", "spark.speculation=true", "--conf", &partitions];
+    let mut copies = 0;
+    for _ in 0..RUNS {
+        let sql = "select count(*) as n, sum(l_quantity) as s from tpch.sf0_1.lineitem";
+        let mut query = trial.start_sql(&cluster, sql, &conf);
+        trial.ends_with(&mut query, ROWS);
+        copies += query.log().matches("it gets a copy elsewhere").count();
+    }
+    let fired = trial.fired();
+    let tasks = ledger::starts(&fired).keys().filter(|(stage, _)| *stage == 0).count();
+    assert_eq!(tasks, TASKS, "the stage has another number of tasks");
+    if trial.is_faulty() {
+        assert!(copies > 0, "no task had a copy");
+        trial.happened(ledger::notes(&fired, "task.start").filter(|start| start.worker() == Some(1)).count());
+    }
+    // What is copied is not lost, but late.
+    trial.only_lost_ran_again(|attempt| attempt.worker() == Some(1));
+    trial.few_attempts(1);
+    trial.nothing_is_left(&cluster);
+    let mut spans = ledger::spans(&fired);
+    assert_eq!(spans.len(), RUNS);
+    spans.sort_unstable();
+    spans[RUNS / 2]
 }

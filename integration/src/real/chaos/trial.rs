@@ -5,24 +5,27 @@ use super::{
         ClusterOptions, Daemon, Process, TestCluster, eventually,
         proxy::{Did, Proxy},
     },
-    ledger::{self, Fired},
+    ledger::{self, Account, Fired},
+    left,
 };
 use hearth_core::failpoint;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
+    fs,
     ops::RangeInclusive,
     path::{Path, PathBuf},
+    process::ExitStatus,
     time::{Duration, Instant},
 };
 
 /// Counts all pairs of orders of a customer: a second of work in six stages, with two shuffles, and an answer that is known.
-pub(super) const QUERY: &str = "select count(*) as n, sum(a.o_orderkey) as s from tpch.sf0_1.lineitem l, tpch.sf0_1.orders a, \
+pub const QUERY: &str = "select count(*) as n, sum(a.o_orderkey) as s from tpch.sf0_1.lineitem l, tpch.sf0_1.orders a, \
                                 tpch.sf0_1.orders b where l.l_orderkey = a.o_orderkey and a.o_custkey = b.o_custkey";
 /// It, with joins that move both sides, however small, on executors of one core.
-pub(super) const QUERY_ARGS: [&str; 8] =
+pub const QUERY_ARGS: [&str; 8] =
     ["--format", "csv", "--executor-cores", "1", "-e", QUERY, "--conf", "spark.sql.autoBroadcastJoinThreshold=-1"];
 /// The answer, by DuckDB over the same tables.
-pub(super) const ANSWER: &str = include_str!("../../../fixtures/faults/slow.csv");
+pub const ANSWER: &str = include_str!("../../../fixtures/faults/slow.csv");
 
 /// How soon after the end nothing may be left.
 const LEFT_BEHIND: Duration = Duration::from_secs(5);
@@ -36,42 +39,75 @@ pub struct Measured {
     pub time: Duration,
     /// Tasks that were started once more.
     pub run_again: usize,
-    /// Tasks that the fault took.
-    pub lost: Option<usize>,
+    /// Attempts that the fault took, or whose outputs it took.
+    pub lost: usize,
+    /// Nothing was tried: this machine does not let the fault happen, and somebody said that it need not.
+    pub is_skipped: bool,
 }
 
 /// One run of a row, with its fault or without.
 #[derive(Debug)]
 pub struct Trial {
     is_faulty: bool,
+    /// How long a query may take, its fault and all.
+    bound: Duration,
     /// Where failpoints write down that they fired.
     ledger: tempfile::TempDir,
     faults: String,
     options: ClusterOptions,
+    /// Disks of the workers, beside their own directories.
+    disks: Option<tempfile::TempDir>,
     begun: Option<Instant>,
     measured: Measured,
+    /// What was asserted.
+    is_accounted_for: bool,
+    is_clean: bool,
 }
 
 impl Trial {
     /// A run that is still to come.
-    pub fn new(is_faulty: bool) -> Self {
+    pub(super) fn new(is_faulty: bool, bound: Duration) -> Self {
+        // What drivers say of executors is information to them.
+        let env = vec![("RUST_LOG", "info".to_owned())];
         Self {
             is_faulty,
+            bound,
             ledger: tempfile::tempdir().expect("a temporary directory"),
             faults: String::new(),
-            options: ClusterOptions::default(),
+            options: ClusterOptions { env, ..ClusterOptions::default() },
+            disks: None,
             begun: None,
             measured: Measured::default(),
+            is_accounted_for: false,
+            is_clean: false,
         }
     }
 
     /// Whether the fault is to happen.
-    pub const fn is_faulty(&self) -> bool {
+    pub(super) const fn is_faulty(&self) -> bool {
         self.is_faulty
     }
 
-    /// What it was like.
-    pub const fn measured(&self) -> Measured {
+    /// The fault cannot happen here, and was said not to need to.
+    pub(super) const fn skips(&mut self) {
+        self.measured.is_skipped = true;
+    }
+
+    /// A run of the same without the fault.
+    pub(super) fn without_fault(&self) -> Self {
+        Self::new(false, self.bound)
+    }
+
+    /// What it was like, once it is over.
+    ///
+    /// # Panics
+    /// When the row forgot to assert what every row promises.
+    pub(super) fn proved(self) -> Measured {
+        if self.measured.is_skipped {
+            return self.measured;
+        }
+        assert!(self.is_faulty == (self.measured.fired > 0), "the fault happened {} times", self.measured.fired);
+        assert!(self.is_accounted_for && self.is_clean, "a row asserts what ran again, and that nothing is left");
         self.measured
     }
 
@@ -85,6 +121,22 @@ impl Trial {
     /// Makes places slow, with the fault and without: so that there is a time in which it can happen.
     pub(super) fn slowly(&mut self, places: &str) {
         self.faults = format!("{};{places}", self.faults);
+    }
+
+    /// Gives each worker these many disks.
+    pub(super) fn give_disks(&mut self, count: usize) {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let disks: Vec<_> = (0..count).map(|disk| dir.path().join(format!("disk-{disk}"))).collect();
+        disks.iter().for_each(|disk| fs::create_dir(disk).expect("a disk"));
+        let names: Vec<_> = disks.iter().map(|disk| disk.display().to_string()).collect();
+        self.options.env.push(("SPARK_LOCAL_DIRS", names.join(",")));
+        self.disks = Some(dir);
+    }
+
+    /// The disks that workers were given.
+    pub(super) fn disks(&self) -> Vec<PathBuf> {
+        let disks = self.disks.iter().flat_map(|dir| fs::read_dir(dir.path()).expect("it is there"));
+        disks.map(|disk| disk.expect("a disk").path()).collect()
     }
 
     /// How the cluster that starts next is unlike others.
@@ -110,9 +162,7 @@ impl Trial {
     /// Waits for the answer of [`QUERY`].
     #[track_caller]
     pub(super) fn ends_right(&mut self, query: &mut Daemon) {
-        let status = self.ends(query);
-        assert!(status.success(), "{}", query.log());
-        assert_eq!(query.output().trim(), ANSWER.trim(), "{}", query.log());
+        self.ends_with(query, ANSWER);
     }
 
     /// Waits for an error that says all of these; gives the last line.
@@ -135,23 +185,33 @@ impl Trial {
         self.begun = Some(Instant::now());
     }
 
-    /// It is over.
-    #[cfg(feature = "sql")]
+    /// What was started is over, and in time.
+    #[track_caller]
     pub(super) fn ended(&mut self) {
         self.measured.time = self.begun.take().expect("it was started").elapsed();
+        assert!(self.measured.time <= self.bound, "it took {:?}, more than {:?}", self.measured.time, self.bound);
     }
 
     /// Starts another statement.
-    pub(super) fn start_sql(&mut self, cluster: &TestCluster, sql: &str, format: &str, more: &[&str]) -> Daemon {
+    pub(super) fn start_sql(&mut self, cluster: &TestCluster, sql: &str, more: &[&str]) -> Daemon {
         self.begun = Some(Instant::now());
-        cluster.start_sql("faulty", &[&["--format", format, "-e", sql], more].concat())
+        cluster.start_sql("faulty", &[&["--format", "csv", "-e", sql], more].concat())
     }
 
     /// Waits for the end, whatever it is.
-    pub(super) fn ends(&mut self, query: &mut Daemon) -> std::process::ExitStatus {
+    #[track_caller]
+    pub(super) fn ends(&mut self, query: &mut Daemon) -> ExitStatus {
         let status = query.wait();
-        self.measured.time = self.begun.take().expect("it was started").elapsed();
+        self.ended();
         status
+    }
+
+    /// Waits for these rows.
+    #[track_caller]
+    pub(super) fn ends_with(&mut self, query: &mut Daemon, rows: &str) {
+        let status = self.ends(query);
+        assert!(status.success(), "{}", query.log());
+        assert_eq!(query.output().trim(), rows.trim(), "{}", query.log());
     }
 
     /// What fired so far.
@@ -159,9 +219,11 @@ impl Trial {
         ledger::read(self.ledger.path())
     }
 
-    /// How often each partition of each stage was started.
-    pub(super) fn starts(&self) -> BTreeMap<(u32, u32), usize> {
-        ledger::starts(&self.fired())
+    /// What executors that had tasks wrote to their logs, all of it.
+    pub(super) fn executors_said(&self) -> String {
+        let fired = self.fired();
+        let dirs: BTreeSet<_> = fired.iter().map(|fired| fired.get("dir")).collect();
+        dirs.iter().map(|dir| fs::read_to_string(Path::new(dir).join("stderr")).unwrap_or_default()).collect()
     }
 
     /// Notes proof of the fault that is none of a failpoint's.
@@ -177,69 +239,48 @@ impl Trial {
         self.happened(what(did));
     }
 
-    /// Counts what ran again.
-    pub(super) fn counted(&mut self) {
-        self.measured.run_again = ledger::run_again(&self.fired());
-    }
-
-    /// What the fault took that no ledger can know.
-    pub(super) const fn lost(&mut self, tasks: usize) {
-        self.measured.lost = Some(tasks);
-    }
-
-    /// The fault took these processes, with all that they had begun and written.
-    pub(super) fn took(&mut self, pids: Vec<u32>) {
-        self.measured.lost = Some(ledger::written_by(&self.fired(), &pids.into_iter().collect()));
-    }
-
     /// Asserts that no stage had more attempts than this.
     #[track_caller]
-    pub(super) fn few_attempts(&mut self, most: u32) {
-        self.counted();
+    pub(super) fn few_attempts(&self, most: u32) {
         let attempts = ledger::attempts(&self.fired());
         assert!(attempts <= most, "{attempts} attempts of a stage: {:#?}", self.fired());
     }
 
-    /// Asserts that the failpoints fired, and counts what the processes that they fired in had lost. When they are to fire,
-    /// so many times.
+    /// Asserts that the failpoints fired, when they are to, so many times.
     #[track_caller]
     pub(super) fn must_have_fired(&mut self, times: RangeInclusive<usize>) -> Vec<Fired> {
-        let all = self.fired();
-        let faults = ledger::faults(&all);
+        let faults = ledger::faults(&self.fired());
         if self.is_faulty {
             assert!(times.contains(&faults.len()), "{} instead of {times:?}: {faults:?}", faults.len());
         }
-        self.measured.fired += faults.len();
-        let pids: BTreeSet<_> = faults.iter().map(Fired::pid).collect();
-        self.measured.lost = Some(ledger::lost_with(&all, &pids));
-        self.measured.run_again = ledger::run_again(&all);
+        self.happened(faults.len());
         faults
     }
 
-    /// Asserts that only what was lost ran again.
+    /// Asserts that nothing ran again but what was lost: attempts that failed or ended with their process, and those of which
+    /// `is_gone` says that the fault took them, or their output.
     #[track_caller]
-    pub(super) fn only_lost_ran_again(&self) {
-        let Measured { run_again, lost, .. } = self.measured;
-        assert!(Some(run_again) <= lost, "{run_again} tasks ran again, and {lost:?} were lost: {:#?}", self.fired());
+    pub(super) fn only_lost_ran_again(&mut self, is_gone: impl Fn(&Fired) -> bool) {
+        let fired = self.fired();
+        let Account { run_again, lost, groundless } = ledger::account(&fired, is_gone);
+        assert!(groundless.is_empty(), "these ran again for nothing: {groundless:#?}\nall: {fired:#?}");
+        (self.measured.run_again, self.measured.lost) = (run_again, lost);
+        self.is_accounted_for = true;
     }
 
-    /// Asserts that nothing of any application is left, soon: no executor, no core, no shuffle or temporary file.
+    /// Asserts that nothing of any application is left, soon.
     #[track_caller]
-    pub(super) fn nothing_is_left(&self, cluster: &TestCluster) {
+    pub(super) fn nothing_is_left(&mut self, cluster: &TestCluster) {
         let begun = Instant::now();
-        let left = || {
-            let mut left: Vec<_> = cluster.executors().into_iter().map(|p| p.command).collect();
-            left.extend(files(cluster.dir()).iter().map(|file| file.display().to_string()));
-            let used = cluster.status().workers.iter().map(|worker| worker.used.cores).sum::<u32>();
-            left.extend((used > 0).then(|| format!("{used} cores in use")));
-            left
-        };
+        let disks = self.disks();
         eventually("a look at what is left", || {
-            let left = left();
+            // What is seen was there when the look began.
             let late = begun.elapsed() > LEFT_BEHIND;
+            let left = left::of(cluster, &disks);
             assert!(left.is_empty() || !late, "left {LEFT_BEHIND:?} after the end: {left:#?}");
             left.is_empty().then_some(())
         });
+        self.is_clean = true;
     }
 
     /// The executors, once there are so many that have a task.
@@ -252,22 +293,13 @@ impl Trial {
     }
 }
 
-/// Map outputs, whole and half-written, and what operators spilled.
-pub(super) fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else if ["/shuffle/", "/blocks/", "/tmp/"].iter().any(|part| under(dir, &path).contains(part)) {
-            found.push(path);
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "some faults are chosen by chance")]
+            {
+                eprintln!("--- its failpoints were {:?}", self.faults);
+            }
         }
     }
-    found
-}
-
-/// Test directories may themselves lie below a `tmp`.
-fn under(dir: &Path, path: &Path) -> String {
-    let root = dir.ancestors().find(|dir| dir.parent() == Some(&std::env::temp_dir())).unwrap_or(dir);
-    format!("/{}", path.strip_prefix(root).unwrap_or(path).display())
 }
