@@ -153,14 +153,14 @@ pub(super) fn flapping(trial: &mut Trial) {
     let (proxy, conf) = driver_wire();
     let cluster = trial.cluster(&[1, 1]);
     let mut query = trial.start(&cluster, &conf.each_ref().map(String::as_str));
-    let mut cut = 0;
+    let mut cuts = Vec::new();
     if trial.is_faulty() {
         trial.await_busy(&cluster, 2);
         for length in [SHORT_CUT, SHORT_CUT, SHORT_CUT, SHORT_CUT, SHORT_CUT, LONG_CUT] {
             assert!(!query.is_over(), "{}", query.log());
             let (before, registered) = (proxy.did(), registrations(trial));
             proxy.refuse(true);
-            cut = now();
+            cuts.push(now());
             proxy.cut();
             assert!(proxy.did().cut >= before.cut + 2, "both links are cut");
             proxy.set_both(Flow::Delay(Duration::from_millis(20)));
@@ -181,8 +181,8 @@ pub(super) fn flapping(trial: &mut Trial) {
     let fired = trial.fired();
     let pids: BTreeSet<_> = ledger::notes(&fired, "task.start").map(super::Fired::pid).collect();
     assert_eq!(pids.len(), 2, "nobody took the place of an executor");
-    // Whoever is away for longer than 2 s has what it runs taken from it, but lives.
-    let under_way = ledger::under_way(&fired, cut);
+    // News of a task that ends while its executor is away are lost, and after 2 s so is what it runs; it lives.
+    let under_way: BTreeSet<_> = cuts.iter().flat_map(|cut| ledger::under_way(&fired, *cut)).collect();
     trial.only_lost_ran_again(|attempt| under_way.contains(attempt.get("task")));
     trial.nothing_is_left(&cluster);
 }
