@@ -130,8 +130,15 @@ impl Stage {
         self.link.outgoing.send(message).await.unwrap();
     }
 
+    /// What it says next, but for heartbeats, which are answered.
     async fn hear(&mut self) -> TaskUp {
-        timeout(PATIENCE, self.link.incoming.recv()).await.expect("in time").expect("the link is open")
+        loop {
+            let said = timeout(PATIENCE, self.link.incoming.recv()).await;
+            match said.expect("in time").expect("the link is open") {
+                TaskUp::Heartbeat => self.say(TaskDown::Heartbeat).await,
+                said => return said,
+            }
+        }
     }
 
     /// The next news of one task.
