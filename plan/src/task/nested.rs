@@ -1,9 +1,11 @@
 //! Nested loop joins whose left side does not fit into memory.
 //!
-//! DataFusion's operator goes over it in pieces then, and two things about that are not as they should be:
+//! DataFusion's operator goes over it in pieces then, and three things about that are not as they should be:
 //! - Each partition of the right side decides by itself which rows of the left side found no partner: with several, a row comes
 //!   more than once (a comment in its source says so). Where such a join gives rows of its left side alone, its right side is
 //!   one partition. That the stage has one says nothing: there may be several below an aggregate, or in a recursive query.
+//! - A full join of one right partition loses rows of that side. It is kept from going over its left side in pieces at all, and
+//!   says that it ran out of memory.
 //! - It executes the left side a second time, which not everything can be: see [`again`].
 
 mod again;
@@ -16,7 +18,8 @@ use datafusion::{
         tree_node::{Transformed, TransformedResult, TreeNode},
     },
     physical_plan::{
-        ExecutionPlan, ExecutionPlanProperties, coalesce_partitions::CoalescePartitionsExec, joins::NestedLoopJoinExec,
+        ExecutionPlan, ExecutionPlanProperties, coalesce_partitions::CoalescePartitionsExec, empty::EmptyExec,
+        joins::NestedLoopJoinExec, union::UnionExec,
     },
 };
 use std::sync::Arc;
@@ -25,10 +28,15 @@ use std::sync::Arc;
 pub(super) fn with_one_right_side(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
         let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() else { return Ok(Transformed::no(node)) };
-        // A full join of several does not go over its left side in pieces: it runs out of memory, and says so. One of a single
-        // right partition does, and then loses rows of its right side.
-        let gives_left = emits_left(*join.join_type()) && *join.join_type() != JoinType::Full;
-        if !gives_left || join.right().output_partitioning().partition_count() <= 1 {
+        let partitions = join.right().output_partitioning().partition_count();
+        if *join.join_type() == JoinType::Full {
+            return if partitions == 1 {
+                in_memory(&node, join).map(Transformed::yes)
+            } else {
+                Ok(Transformed::no(node))
+            };
+        }
+        if !emits_left(*join.join_type()) || partitions <= 1 {
             return Ok(Transformed::no(node));
         }
         let right = Arc::new(CoalescePartitionsExec::new(Arc::clone(join.right())));
@@ -36,6 +44,15 @@ pub(super) fn with_one_right_side(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dy
         Ok(Transformed::yes(replace_children(&node, children)?))
     })
     .data()
+}
+
+/// The same full join, which runs out of memory instead of going over its left side in pieces: it would lose rows of its right
+/// side. It does not do so where there are several right partitions; so it gets one more, of no rows.
+fn in_memory(node: &Arc<dyn ExecutionPlan>, join: &NestedLoopJoinExec) -> Result<Arc<dyn ExecutionPlan>> {
+    let nothing: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(join.right().schema()));
+    let right = UnionExec::try_new(vec![Arc::clone(join.right()), nothing])?;
+    let join = replace_children(node, vec![Arc::clone(join.left()), right])?;
+    Ok(Arc::new(CoalescePartitionsExec::new(join)))
 }
 
 /// The same plan, where such joins can ask for their left side twice. Nothing may come between: what these keep is what the join
@@ -85,7 +102,10 @@ mod tests {
 
     /// Each number of the left side up to 100 has one partner, in one of the partitions.
     fn join(left: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        let right = numbers(&[(0, 30), (30, 60), (60, 100)]);
+        join_of(JoinType::Left, left, numbers(&[(0, 30), (30, 60), (60, 100)]))
+    }
+
+    fn join_of(kind: JoinType, left: Arc<dyn ExecutionPlan>, right: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
         let both = arrow::datatypes::Schema::new(vec![
             left.schema().field(0).clone().with_name("l"),
             right.schema().field(0).clone().with_name("r"),
@@ -93,16 +113,20 @@ mod tests {
         let equal = binary(col("l", &both).unwrap(), Operator::Eq, col("r", &both).unwrap(), &both).unwrap();
         let columns = [JoinSide::Left, JoinSide::Right].map(|side| ColumnIndex { index: 0, side });
         let filter = JoinFilter::new(equal, columns.to_vec(), Arc::new(both));
-        Arc::new(NestedLoopJoinExec::try_new(left, right, Some(filter), &JoinType::Left, None).unwrap())
+        Arc::new(NestedLoopJoinExec::try_new(left, right, Some(filter), &kind, None).unwrap())
     }
 
     async fn rows(plan: Arc<dyn ExecutionPlan>, memory: usize) -> (usize, usize) {
+        try_rows(plan, memory).await.unwrap()
+    }
+
+    async fn try_rows(plan: Arc<dyn ExecutionPlan>, memory: usize) -> Result<(usize, usize)> {
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory))).build_arc();
         let context = Arc::new(TaskContext::default().with_runtime(runtime.unwrap()));
         let plan = Arc::new(CoalescePartitionsExec::new(plan));
-        let batches = collect(plan, context).await.unwrap();
+        let batches = collect(plan, context).await?;
         let partners = |batch: &RecordBatch| batch.column(1).as_primitive::<Int64Type>().iter().flatten().count();
-        (batches.iter().map(RecordBatch::num_rows).sum(), batches.iter().map(partners).sum())
+        Ok((batches.iter().map(RecordBatch::num_rows).sum(), batches.iter().map(partners).sum()))
     }
 
     #[tokio::test]
@@ -110,6 +134,15 @@ mod tests {
         let join = || join(numbers(&[(0, 20_000)]));
         assert_eq!(rows(join(), 100 << 20).await, (20_000, 100), "in memory");
         assert_eq!(rows(with_one_right_side(join()).unwrap(), 100 << 10).await, (20_000, 100), "in pieces");
+    }
+
+    #[tokio::test]
+    async fn a_full_join_loses_no_rows_when_memory_is_short() {
+        let join = || join_of(JoinType::Full, numbers(&[(0, 20_000)]), numbers(&[(19_990, 20_010)]));
+        let safe = || with_one_right_side(join()).unwrap();
+        assert_eq!(rows(safe(), 100 << 20).await, (20_010, 20), "in memory");
+        let error = try_rows(safe(), 100 << 10).await.expect_err("it cannot be right");
+        assert!(error.to_string().contains("Resources exhausted"), "{error}");
     }
 
     #[tokio::test]
